@@ -1,0 +1,73 @@
+"""Connections to PostgreSQL, SQL in named files, and how long a process waits for its servers."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar, cast
+
+import psycopg
+
+from services.key_files import read_password
+from services.logs import Logger
+from services.settings import Settings
+
+Connection = psycopg.Connection[Any]
+Answer = TypeVar("Answer")
+
+
+def connect(settings: Settings, application: str, *, autocommit: bool = False) -> Connection:
+    """A connection as the owner of the tables. Raises ``psycopg.OperationalError``."""
+    known: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(settings.database_url))
+    known.setdefault("connect_timeout", 3)
+    if not known.get("password"):
+        known["password"] = settings.database_password or read_password(settings.key_dir, "database") or None
+    return psycopg.connect(
+        autocommit=autocommit,
+        application_name=f"footfall {application}",
+        # A server that vanished without a word is noticed after 10 s instead of two hours.
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=10_000,
+        **known,
+    )
+
+
+def load_sql(path: Path) -> LiteralString:
+    """The statement in a file of the code. Its leading comment names it in the server's statistics."""
+    return cast(LiteralString, path.read_text())
+
+
+def pauses_s(longest_s: float = 5.0) -> Iterator[float]:
+    """Seconds to wait before each further try: 0.1 doubling to ``longest_s``, jittered."""
+    pause = 0.1
+    while True:
+        yield pause * random.uniform(0.7, 1.3)  # noqa: S311 - spreads tries, guards nothing
+        pause = min(pause * 2, longest_s)
+
+
+def wait_for(
+    what: str,
+    attempt: Callable[[], Answer],
+    errors: tuple[type[BaseException], ...],
+    log: Logger,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Answer:
+    """What ``attempt`` returns once it works; says so in the log each time that it does not.
+
+    Raises ``InterruptedError`` when ``stopped`` says that nobody waits any more.
+    """
+    for pause_s in pauses_s():
+        try:
+            return attempt()
+        except errors as error:
+            log.warning("waiting", what=what, error=type(error).__name__, next_try_s=round(pause_s, 1))
+        if stopped():
+            break
+        sleep(pause_s)
+    raise InterruptedError(what)

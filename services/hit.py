@@ -1,0 +1,243 @@
+"""THE CONTRACT between processes: what a hit is on its way, and how it is written down.
+
+``RawHit`` is an accepted request as the pixel saw it: it has the address and the User-Agent.
+``Hit`` is a row of the table ``hits``: it has no field that could hold either.
+
+Raw hits travel in *groups*: one entry of the stream holds the hits that were made durable together.
+A group is a msgpack array whose first fields stand in clear and name no person (who wrote it, its number,
+how many hits of which site and day, what the pixel left out and why), and whose last field is the sealed
+list of raw hits. The clear part closes the ledger even where the sealed part can no longer be read.
+
+``decode_group`` and ``open_group`` raise ``UndecodableEntry`` on any bytes that are not such a group,
+and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections import Counter
+from typing import Annotated, Any, Protocol
+
+import msgspec
+
+VERSION = 1
+
+# Limits of contract section 2 ("url is cut at 2,048 characters, title at 512").
+MAX_URL = 2_048
+MAX_TITLE = 512
+MAX_USER_AGENT = 1_024  # longest in a year of a public log: 680; the rest is noise or an attack
+MAX_EVENT = 64
+MAX_PROPS = 30
+MAX_PROP_TEXT = 300
+# A group is cut here, so that one entry stays below 1 MiB even when each hit is at its limits.
+MAX_GROUP_HITS = 500
+MAX_GROUP_BYTES = 900_000
+
+PAGEVIEW = "pageview"
+
+Site = Annotated[str, msgspec.Meta(max_length=253)]
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+
+class UndecodableEntry(Exception):
+    """An entry that cannot become hits; ``reason`` is a short fixed word, never a piece of the entry."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An accepted hit before enrichment. Lives in memory, and sealed on the stream; never in a log."""
+
+    hit_id: Id
+    received_at_us: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000_000)]  # Unix time, UTC
+    day: Day  # date in the reporting time zone
+    site: Site
+    url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
+    address: Annotated[str, msgspec.Meta(max_length=45)]
+    user_agent: Annotated[str, msgspec.Meta(max_length=MAX_USER_AGENT)] = ""
+    referrer: Annotated[str, msgspec.Meta(max_length=MAX_URL)] = ""
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE)] = ""
+    event: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EVENT)] = PAGEVIEW
+    language: Annotated[str, msgspec.Meta(max_length=35)] = ""
+    screen: Annotated[str, msgspec.Meta(max_length=11)] = ""
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)] | None = None
+    props: dict[str, str | int | float | bool] | None = None
+    is_me: bool = False
+    anonymous: bool = False  # a privacy signal: counted without a session
+
+    def __repr__(self) -> str:
+        return "RawHit(…)"  # a traceback or a debugger's print must not show the person
+
+    __str__ = __repr__
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """A row of ``hits``, in the order of the columns that the enricher copies."""
+
+    hit_id: uuid.UUID
+    received_at: datetime.datetime
+    day: datetime.date
+    site: str
+    host: str
+    path: str
+    query: str | None
+    title: str | None
+    event: str
+    props: str | None  # JSON
+    status: int | None
+    referrer: str | None
+    source: str | None
+    channel: str
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    utm_term: str | None
+    utm_content: str | None
+    country: str | None
+    session_id: uuid.UUID | None
+    is_bot: bool
+    bot_name: str | None
+    is_me: bool
+    browser: str | None
+    os: str | None
+    device: str | None
+    language: str | None
+    screen: str | None
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True):
+    """How many hits of a site and day a group holds."""
+
+    site: Site
+    day: Day
+    hits: Count
+
+
+class LeftOut(msgspec.Struct, frozen=True, array_like=True):
+    """How many requests the pixel excluded (on purpose) or refused (wrong, too many, not durable)."""
+
+    site: Site  # empty where no site could be told
+    day: Day
+    outcome: Annotated[str, msgspec.Meta(pattern=r"^(excluded|refused)$")]
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[a-z-]{1,40}$")]
+    hits: Count
+
+
+class Group(msgspec.Struct, frozen=True, array_like=True):
+    """What one entry of the stream says in clear, and the sealed hits."""
+
+    version: int
+    pixel_id: Id  # one run of one pixel process
+    seq: Annotated[int, msgspec.Meta(ge=1)]  # 1, 2, 3 … within a run: with pixel_id, the group's identity
+    key_name: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{10}$")]  # which sealing key
+    accepted: list[Accepted]
+    left_out: list[LeftOut]
+    abandoned: list[Annotated[int, msgspec.Meta(ge=1)]]  # numbers of earlier groups that were answered 503
+    sealed: bytes
+
+    @property
+    def hits(self) -> int:
+        """Number of hits that the group says it holds."""
+        return sum(part.hits for part in self.accepted)
+
+
+class Sealer(Protocol):
+    """Authenticated encryption under a named key; see ``services.sealing``."""
+
+    def seal(self, key_name: str, plain: bytes, context: bytes) -> bytes: ...
+
+    def unseal(self, key_name: str, sealed: bytes, context: bytes) -> bytes | None:
+        """The plain bytes; None when they were altered or the key is destroyed."""
+        ...
+
+
+_encoder = msgspec.msgpack.Encoder()
+_group_decoder = msgspec.msgpack.Decoder(Group)
+_hits_decoder = msgspec.msgpack.Decoder(list[RawHit])
+_first_decoder = msgspec.msgpack.Decoder(list[Any])
+
+
+def _context(pixel_id: bytes, seq: int, key_name: str) -> bytes:
+    """What the seal is bound to: a sealed list cannot be moved to another group."""
+    return b"footfall|%d|%s|%d|%s" % (VERSION, pixel_id, seq, key_name.encode())
+
+
+def encode_group(
+    hits: list[RawHit],
+    *,
+    pixel_id: bytes,
+    seq: int,
+    key_name: str,
+    sealer: Sealer,
+    left_out: list[LeftOut] | None = None,
+    abandoned: list[int] | None = None,
+) -> bytes:
+    """The bytes of one stream entry."""
+    counts = Counter((hit.site, hit.day) for hit in hits)
+    group = Group(
+        version=VERSION,
+        pixel_id=pixel_id,
+        seq=seq,
+        key_name=key_name,
+        accepted=[Accepted(site, day, number) for (site, day), number in counts.items()],
+        left_out=left_out or [],
+        abandoned=abandoned or [],
+        sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name))
+        if hits
+        else b"",
+    )
+    return _encoder.encode(group)
+
+
+def _real_days(group: Group) -> bool:
+    try:
+        for part in (*group.accepted, *group.left_out):
+            datetime.date.fromisoformat(part.day)
+    except ValueError:
+        return False
+    return not any("\0" in part.site for part in (*group.accepted, *group.left_out))
+
+
+def decode_group(data: bytes) -> Group:
+    """The clear part of an entry. Raises ``UndecodableEntry``."""
+    try:
+        group = _group_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UndecodableEntry(_why_not(data)) from None
+    if group.version != VERSION:
+        raise UndecodableEntry("version")
+    if group.hits > MAX_GROUP_HITS or not _real_days(group):
+        raise UndecodableEntry("limits")
+    return group
+
+
+def _why_not(data: bytes) -> str:
+    try:
+        fields = _first_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "not-a-group"
+    return "version" if fields and isinstance(fields[0], int) and fields[0] != VERSION else "not-a-group"
+
+
+def open_group(group: Group, sealer: Sealer) -> list[RawHit]:
+    """The raw hits of a group. Raises ``UndecodableEntry``."""
+    if not group.sealed:
+        if group.accepted:
+            raise UndecodableEntry("empty")
+        return []
+    context = _context(group.pixel_id, group.seq, group.key_name)
+    plain = sealer.unseal(group.key_name, group.sealed, context)
+    if plain is None:
+        raise UndecodableEntry("seal")
+    try:
+        hits = _hits_decoder.decode(plain)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UndecodableEntry("hits") from None
+    if Counter((hit.site, hit.day) for hit in hits) != {(p.site, p.day): p.hits for p in group.accepted}:
+        raise UndecodableEntry("counts")
+    return hits

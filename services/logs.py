@@ -1,0 +1,63 @@
+"""One line of JSON a state change, on standard error, with a stable ``action`` key.
+
+A line never holds an address, a User-Agent or a query. Exceptions are logged by their type and their place:
+their text may quote what they choked on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, as ``file:line``, without any value that it saw."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+
+
+class _NamelessHandler(logging.Handler):
+    """Passes on what libraries log: who logged, how grave, and the error's type; never their arguments."""
+
+    def __init__(self, log: Logger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._log.log(
+            record.levelno,
+            "library",
+            logger=record.name,
+            # record.msg is the library's own constant text; its arguments may hold an address.
+            message=str(record.msg)[:200] if record.args or error is None else "",
+            error=type(error).__name__ if error else None,
+            place=place_of(error) if error else f"{record.filename}:{record.lineno}",
+        )
+
+
+def _rename_event(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {"action": event.pop("event"), **event}
+
+
+def make_logger(service: str) -> Logger:
+    """The logger of a process; everything that its libraries log goes the same, arguments left out."""
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            _rename_event,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    log: Logger = structlog.get_logger().bind(service=service)
+    logging.basicConfig(handlers=[_NamelessHandler(log)], level=logging.WARNING, force=True)
+    return log

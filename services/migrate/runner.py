@@ -1,0 +1,141 @@
+"""Applies ``migrations/NNNN_words.sql`` in order: forward only, hashed, each in a transaction.
+
+An advisory lock, which ends with its connection, lets several runners start at once; a killed one leaves
+no stale lock. A file that was applied and then changed is an error: what ran must stay what is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from services.database import Connection, load_sql
+
+LOCK = 0x666F6F7466616C  # "footfal", as a number: one lock for all runners
+
+LEDGER = """
+create table if not exists schema_migrations (
+    number integer primary key,
+    name text not null,
+    sha256 text not null,
+    applied_at timestamptz not null default now()
+);
+comment on table schema_migrations is 'The migrations that were applied, and what they said.';
+comment on column schema_migrations.number is 'Number of the file.';
+comment on column schema_migrations.name is 'Name of the file.';
+comment on column schema_migrations.sha256 is 'Hash of the file when it was applied.';
+comment on column schema_migrations.applied_at is 'When it was applied.';
+"""
+
+PASSWORD_ROLES = ("analyst", "grafana_reader", "grafana_explorer")
+
+
+class MigrationError(Exception):
+    """The migrations and the database do not fit together; the text says what to do."""
+
+
+class Migration(NamedTuple):
+    """A file of ``migrations/``."""
+
+    number: int
+    path: Path
+    sha256: str
+
+
+def migrations_in(directory: Path) -> list[Migration]:
+    """The files in order. Raises ``MigrationError`` for a gap, a double number, a name out of form."""
+    found = []
+    for path in sorted(directory.glob("*.sql")):
+        match = re.fullmatch(r"(\d{4})_[a-z0-9_]+\.sql", path.name)
+        if not match:
+            raise MigrationError(f"{path}: name it NNNN_words.sql")
+        found.append(Migration(int(match[1]), path, hashlib.sha256(path.read_bytes()).hexdigest()))
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(f"{directory}: numbers must run from 0001 without a gap or a double")
+    return found
+
+
+def migrate(connection: Connection, directory: Path) -> list[str]:
+    """Apply what is missing; the names of what was applied. The connection must be in autocommit mode."""
+    migrations = migrations_in(directory)
+    connection.execute("select pg_advisory_lock(%s)", [LOCK])
+    try:
+        connection.execute("set client_min_messages = warning")
+        connection.execute(LEDGER)
+        rows = connection.execute("select number, sha256 from schema_migrations").fetchall()
+        applied: dict[int, str] = dict(rows)
+        _refuse_strangers(migrations, applied)
+        todo = [migration for migration in migrations if migration.number not in applied]
+        for migration in todo:
+            _apply(connection, migration)
+        return [migration.path.name for migration in todo]
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", [LOCK])
+
+
+def _refuse_strangers(migrations: list[Migration], applied: dict[int, str]) -> None:
+    known = {migration.number: migration for migration in migrations}
+    for number, sha256 in applied.items():
+        if number not in known:
+            raise MigrationError(
+                f"the database has migration {number:04}, which this version does not know: "
+                "it was made by a newer Footfall; run that one"
+            )
+        if known[number].sha256 != sha256:
+            raise MigrationError(
+                f"{known[number].path.name} was changed after it was applied: "
+                "put the file back and write a new migration"
+            )
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(load_sql(migration.path))
+            connection.execute(
+                "insert into schema_migrations (number, name, sha256) values (%s, %s, %s)",
+                [migration.number, migration.path.name, migration.sha256],
+            )
+    except psycopg.Error as error:
+        raise MigrationError(f"{migration.path.name} failed and was rolled back: {error}") from error
+
+
+def set_timezone(connection: Connection, report_timezone: str) -> str | None:
+    """Write the reporting time zone; the earlier one where it was another and hits exist.
+
+    Raises ``MigrationError`` for a zone that PostgreSQL does not know.
+    """
+    known = connection.execute(
+        "select exists (select from pg_timezone_names where name = %s)", [report_timezone]
+    ).fetchone()
+    if not known or not known[0]:
+        raise MigrationError(f"REPORT_TIMEZONE: PostgreSQL does not know {report_timezone!r}")
+    row = connection.execute(
+        "select report_timezone, exists (select from rollup_traffic) from installation"
+    ).fetchone()
+    connection.execute("update installation set report_timezone = %s", [report_timezone])
+    return row[0] if row and row[1] and row[0] != report_timezone else None
+
+
+def set_passwords(connection: Connection, passwords: dict[str, str]) -> None:
+    """Give the reading roles their passwords, so that they can log in over the network."""
+    for role in PASSWORD_ROLES:
+        if passwords.get(role):
+            connection.execute(
+                sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(passwords[role]))
+            )
+
+
+def make_partitions(connection: Connection, days_ahead: int = 7) -> None:
+    """Make the partitions from yesterday on, so that the first hit finds its own."""
+    connection.execute(
+        "select make_hits_partition((now() at time zone report_timezone)::date + d)"
+        " from installation, generate_series(-1, %s) d",
+        [days_ahead],
+    )

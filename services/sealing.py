@@ -1,0 +1,214 @@
+"""Keys that are random, short-lived, kept apart from the data, and destroyed.
+
+*Sealing keys*, one an hour (UTC): the pixel seals address and User-Agent (and all else of a raw hit) under
+it; the enricher destroys it when its hour is enriched, which makes every copy of the stream unreadable.
+*Session keys*, one a day (reporting time zone): the enricher derives session ids under it and destroys it
+when the day's hits are enriched.
+
+A key is a file of 32 bytes in KEY_DIR, shared by all processes of a machine. It is made by whoever needs it
+first (link(2) lets one of several win) and on disk before it is used. Destroyed means: overwritten by
+nothing (length 0, so that nobody makes it anew), synced; the empty file goes a week later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import os
+import secrets
+import time
+import uuid
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.key_files import make_once
+
+KEY_BYTES = 32
+NONCE_BYTES = 12  # AES-GCM; random, which is safe for 2^32 groups under one key, a key lives an hour
+MARKER_SECONDS = 7 * 86_400  # how long the empty file of a destroyed key stays
+
+# A group sealed at the end of an hour may reach the stream a little later: the pixel gives up after 2 s.
+SEALING_GRACE_SECONDS = 60
+# Contract guarantee 3: a day's key is destroyed at the latest 6 h after the day's end.
+SESSION_KEY_LATEST = datetime.timedelta(hours=6)
+
+
+class KeyFiles:
+    """The keys of one kind in a directory, by name. Names are chosen here, never by a sender."""
+
+    def __init__(self, directory: Path, kind: str) -> None:
+        self._directory = directory
+        self._kind = kind
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, name: str) -> Path:
+        return self._directory / f"{self._kind}-{name}.key"
+
+    def read(self, name: str) -> bytes | None:
+        """The key; None when there is none or it is destroyed."""
+        try:
+            key = self.path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        return key if len(key) == KEY_BYTES else None
+
+    def get_or_make(self, name: str) -> bytes | None:
+        """The key, made if it never was; None when it is destroyed. Raises OSError."""
+        make_once(self.path(name), secrets.token_bytes(KEY_BYTES))
+        return self.read(name)
+
+    def destroy(self, name: str) -> bool:
+        """Make the key unreadable for good; whether there was one."""
+        path = self.path(name)
+        try:
+            descriptor = os.open(path, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            size = os.fstat(descriptor).st_size
+            if size == 0:
+                return False
+            os.write(descriptor, bytes(size))
+            os.fsync(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def names(self) -> list[str]:
+        """Names of the keys that are alive; forgets markers older than a week."""
+        alive = []
+        prefix, suffix = f"{self._kind}-", ".key"
+        for path in sorted(self._directory.glob(f"{prefix}*{suffix}")):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if status.st_size == KEY_BYTES:
+                    alive.append(path.name[len(prefix) : -len(suffix)])
+                elif time.time() - status.st_mtime > MARKER_SECONDS:
+                    path.unlink()
+        return alive
+
+
+def hour_name(now_s: float) -> str:
+    """``2026112218``: the name of the sealing key of a moment."""
+    return time.strftime("%Y%m%d%H", time.gmtime(now_s))
+
+
+def hour_end_s(name: str) -> float:
+    """Unix time at which the hour of a sealing key ends."""
+    start = datetime.datetime.strptime(name, "%Y%m%d%H").replace(tzinfo=datetime.UTC)
+    return start.timestamp() + 3_600
+
+
+class SealingKeys:
+    """Seals and unseals groups (``services.hit.Sealer``)."""
+
+    def __init__(self, directory: Path) -> None:
+        self._files = KeyFiles(directory, "seal")
+        self._ciphers: dict[str, AESGCM] = {}
+
+    def _cipher(self, name: str, *, make: bool) -> AESGCM | None:
+        cipher = self._ciphers.get(name)
+        if cipher is None:
+            key = self._files.get_or_make(name) if make else self._files.read(name)
+            if key is None:
+                return None
+            if len(self._ciphers) > 48:  # two days of hours: a long backlog must not collect keys
+                self._ciphers.clear()
+            cipher = self._ciphers[name] = AESGCM(key)
+        return cipher
+
+    def seal(self, key_name: str, plain: bytes, context: bytes) -> bytes:
+        """Nonce and sealed bytes. Raises OSError when no key can be made or it is destroyed."""
+        if key_name not in self._ciphers:
+            self._ciphers.clear()  # the writer needs one hour only; what is destroyed leaves memory too
+        cipher = self._cipher(key_name, make=True)
+        if cipher is None:
+            raise OSError(f"the sealing key {key_name} is destroyed already; is the clock right?")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + cipher.encrypt(nonce, plain, context)
+
+    def unseal(self, key_name: str, sealed: bytes, context: bytes) -> bytes | None:
+        """The plain bytes; None when they were altered or the key is destroyed."""
+        cipher = self._cipher(key_name, make=False)
+        if cipher is None or len(sealed) < NONCE_BYTES:
+            return None
+        try:
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+        except InvalidTag:
+            return None
+
+    def destroy_ended(self, now_s: float, oldest_entry_s: float | None) -> list[str]:
+        """Destroy the keys of hours that are over and enriched; their names.
+
+        ``oldest_entry_s`` is the time of the oldest entry still on the stream, None when it is empty:
+        entries lie there in the order of their writing, so no older hour has one left.
+        """
+        enriched_until_s = now_s if oldest_entry_s is None else min(now_s, oldest_entry_s)
+        destroyed = []
+        for name in self._files.names():
+            if hour_end_s(name) + SEALING_GRACE_SECONDS < enriched_until_s and self._files.destroy(name):
+                destroyed.append(name)
+        for name in [name for name in self._ciphers if self._files.read(name) is None]:
+            del self._ciphers[name]  # destroyed here or by another process
+        return destroyed
+
+
+class SessionKeys:
+    """Derives session ids under the key of a day."""
+
+    def __init__(self, directory: Path, timezone: ZoneInfo) -> None:
+        self._files = KeyFiles(directory, "session")
+        self._timezone = timezone
+        self._keys: dict[str, bytes | None] = {}
+
+    def _end_of(self, day: str) -> datetime.datetime:
+        after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
+        return datetime.datetime.combine(after, datetime.time(), self._timezone)
+
+    def _key(self, day: str, now: datetime.datetime) -> bytes | None:
+        if day not in self._keys:
+            if len(self._keys) > 400:
+                self._keys.clear()
+            # Too late to begin: a key made now would outlive the promise.
+            open_until = self._end_of(day) + SESSION_KEY_LATEST
+            self._keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
+        return self._keys[day]
+
+    def session_id(
+        self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
+    ) -> uuid.UUID | None:
+        """The session of a person on a site on a day; None when the day's key is destroyed.
+
+        Keyed BLAKE2b, 128 bits. Parts are joined by their lengths, so that no two lists join to one text.
+        """
+        key = self._key(day, now)
+        if key is None:
+            return None
+        parts = (site.encode(), address.encode(), user_agent.encode())
+        digest = hashlib.blake2b(digest_size=16, key=key, person=b"footfall session")
+        digest.update(b"%d,%d|" % (len(parts[0]), len(parts[1])))
+        digest.update(b"".join(parts))
+        return uuid.UUID(bytes=digest.digest(), version=8)
+
+    def destroy_ended(self, now: datetime.datetime, oldest_entry_s: float | None) -> list[str]:
+        """Destroy the keys of days that are over and enriched, or ended 6 h ago; their names."""
+        enriched_until = (
+            now if oldest_entry_s is None else datetime.datetime.fromtimestamp(oldest_entry_s, datetime.UTC)
+        )
+        destroyed = []
+        grace = datetime.timedelta(seconds=SEALING_GRACE_SECONDS)
+        for day in self._files.names():
+            end = self._end_of(day)
+            enriched = end + grace < min(now, enriched_until)
+            # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
+            if (enriched or end + SESSION_KEY_LATEST - grace < now) and self._files.destroy(day):
+                destroyed.append(day)
+        for day in [day for day, key in self._keys.items() if key and self._files.read(day) is None]:
+            self._keys[day] = None  # destroyed here or by another process
+        return destroyed

@@ -1,0 +1,306 @@
+"""The one catalogue of settings: name, default, unit, help, and what a value must look like.
+
+Every process reads the whole catalogue at start, so that a mistake in any setting is reported by name,
+together with all the others, before anything is started. ``.env.example`` is generated from ``CATALOGUE``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; ``problems`` has a line for each, name first."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Setting(NamedTuple):
+    """A row of the catalogue."""
+
+    name: str
+    default: str
+    unit: str
+    help: str
+    parse: Callable[[str], Any]
+    group: str = "site"
+    secret: bool = False
+    # What an empty value means: the default, or (RATE_LIMIT) "none".
+    empty: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An entry of SITES: hits of pages on ``host`` and its subdomains belong to ``site``."""
+
+    host: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """The parsed values, by the lower-case name of each setting."""
+
+    sites: tuple[Site, ...]
+    excluded_hosts: tuple[str, ...]
+    report_timezone: ZoneInfo
+    trusted_proxies: tuple[IPNetwork, ...]
+    client_address_header: str
+    privacy_signals: str
+    rate_limit: int
+    retention_days: int
+    feeds: tuple[str, ...]
+    missing_page_titles: re.Pattern[str]
+    query_parameters: tuple[str, ...]
+    redact: bool
+    hash_routing: bool
+    data_dir: Path
+    key_dir: Path
+    country_database: Path
+    pixel_host: str
+    pixel_port: int
+    pixel_socket: Path | None
+    metrics_host: str
+    metrics_port: int
+    redis_url: str
+    redis_password: str = field(repr=False)
+    rq_redis_url: str
+    database_url: str
+    database_password: str = field(repr=False)
+    postgres_port: int
+    redis_port: int
+    grafana_port: int
+    max_deliveries: int
+    max_stream_entries: int
+
+
+_HOST = re.compile(r"(?!-)[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _host(text: str) -> str:
+    try:
+        host = text.strip().lower().rstrip(".").encode("idna" if not text.isascii() else "ascii").decode()
+    except UnicodeError:
+        host = ""
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{text!r} is not a host name; write it without http:// and without a path")
+    return host
+
+
+def parse_sites(text: str) -> tuple[Site, ...]:
+    """Longest host first, so that the first match is the longest. Empty for ``*``: any host is a site."""
+    if text.strip() == "*":
+        return ()
+    sites = []
+    for entry in _list(text):
+        alias, _, name = entry.partition("=")
+        host = _host(alias)
+        sites.append(Site(host, _host(name) if name else host))
+    if not sites:
+        raise ValueError("name at least one site, or * for any")
+    return tuple(sorted(sites, key=lambda site: (-len(site.host), site.host)))
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    for pattern in _list(text):
+        if not re.fullmatch(r"[\w.*?-]+", pattern):
+            raise ValueError(f"{pattern!r} is not a host pattern such as *--preview.example.com")
+    return tuple(pattern.lower() for pattern in _list(text))
+
+
+def _timezone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{text!r} is not an IANA time zone such as Europe/Berlin") from None
+
+
+def _networks(text: str) -> tuple[IPNetwork, ...]:
+    return tuple(ipaddress.ip_network(part, strict=False) for part in _list(text))
+
+
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ValueError(f"{text!r} is not the name of a header such as X-Forwarded-For")
+    return text
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a whole number") from None
+        if not low <= number <= high:
+            raise ValueError(f"{number} is not between {low} and {high}")
+        return number
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    return _one_of("on", "off")(text) == "on"
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            known = parts.scheme in schemes and parts.port != 0
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError(f"not an address that begins with {' or '.join(s + '://' for s in schemes)}")
+        return text
+
+    return parse
+
+
+def _feeds(text: str) -> tuple[str, ...]:
+    return tuple(_url("http", "https")(part) for part in _list(text))
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+_PORT = _number(1, 65_535)
+
+CATALOGUE: tuple[Setting, ...] = (
+    Setting("SITES", "*", "hosts", "Sites that are counted, comma-separated: `example.com` (covers its "
+            "subdomains) or `shop.example=example.com` (alias = site); `*` counts anyone's.", parse_sites),
+    Setting("EXCLUDED_HOSTS", "", "patterns", "Hosts that are never counted, such as deploy previews: "
+            "`*--preview.example.com`.", _patterns),
+    Setting("REPORT_TIMEZONE", "UTC", "IANA name", "The one time zone in which a day begins and ends.",
+            _timezone),
+    Setting("TRUSTED_PROXIES", "", "addresses, CIDRs", "Proxies whose CLIENT_ADDRESS_HEADER is believed.",
+            _networks),
+    Setting("CLIENT_ADDRESS_HEADER", "X-Forwarded-For", "header", "The one header in which a trusted proxy "
+            "names the client; `Forwarded` is understood.", _header),
+    Setting("PRIVACY_SIGNALS", "anonymous", "choice", "What `Sec-GPC: 1` or `DNT: 1` does: `anonymous` "
+            "(counted without a session), `drop`, `ignore`.", _one_of("anonymous", "drop", "ignore")),
+    Setting("RATE_LIMIT", "600", "hits a minute", "From one client, by a hash that is not kept; empty or "
+            "0: none.", _number(0, 1_000_000), empty="0"),
+    Setting("RETENTION_DAYS", "400", "days", "How long raw hits are kept; rollups stay.",
+            _number(1, 36_500)),
+    Setting("FEEDS", "", "addresses", "RSS or Atom feeds of the owner, comma-separated: their newest posts "
+            "are shown with their pageviews.", _feeds),
+    Setting("MISSING_PAGE_TITLES", r"^(404\b|page not found|not found\b|seite nicht gefunden)",
+            "regular expression", "A page whose title matches it and whose status is not known is a "
+            "missing page (status 404).", _pattern),
+    Setting("QUERY_PARAMETERS", "ref,source,via,page", "names", "Parameters of a page's or referrer's query "
+            "that are kept beside `utm_*`; all others are dropped.", lambda text: tuple(_list(text))),
+    Setting("REDACT", "on", "on, off", "Replace e-mail addresses and long tokens in paths, titles and "
+            "referrers by `…`.", _flag),
+    Setting("HASH_ROUTING", "off", "on, off", "Keep the fragment as part of the path (`/#/about`).", _flag),
+    Setting("DATA_DIR", "./data", "path", "Where `make run` keeps its servers' data.", Path, "machine"),
+    Setting("KEY_DIR", "", "path", "Where sealing keys, session keys and made-up passwords are kept, apart "
+            "from data and backups; empty: DATA_DIR/keys.", Path, "machine"),
+    Setting("COUNTRY_DATABASE", "", "path", "A country database in MaxMind's format; empty: "
+            "DATA_DIR/country.mmdb.", Path, "machine"),
+    Setting("PIXEL_HOST", "127.0.0.1", "address", "Address on which the pixel listens.", str, "machine"),
+    Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
+    Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
+            "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
+    Setting("METRICS_HOST", "127.0.0.1", "address", "Address on which a service's metrics answer.", str,
+            "machine"),
+    Setting("METRICS_PORT", "0", "port", "Port of a service's metrics; 0: any free one.",
+            _number(0, 65_535), "machine"),
+    Setting("REDIS_URL", "redis://127.0.0.1:6380/0", "address", "Redis of the stream.",
+            _url("redis", "rediss", "unix"), "machine"),
+    Setting("REDIS_PASSWORD", "", "secret", "Password of Redis.", str, "machine", secret=True),
+    Setting("RQ_REDIS_URL", "", "address", "Redis of the rollup's jobs; empty: REDIS_URL.",
+            lambda text: _url("redis", "rediss", "unix")(text) if text else "", "machine"),
+    Setting("DATABASE_URL", "postgresql://footfall@127.0.0.1:5433/footfall", "address",
+            "PostgreSQL, as the role that owns the tables.", _url("postgresql", "postgres"), "machine"),
+    Setting("DATABASE_PASSWORD", "", "secret", "Password of that role.", str, "machine", secret=True),
+    Setting("POSTGRES_PORT", "5433", "port", "Port of the PostgreSQL of `make run`.", _PORT, "machine"),
+    Setting("REDIS_PORT", "6380", "port", "Port of the Redis of `make run`.", _PORT, "machine"),
+    Setting("GRAFANA_PORT", "3000", "port", "Port of Grafana.", _PORT, "machine"),
+    Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "
+            "buried as a dead letter.", _number(1, 1_000), "machine"),
+    Setting("MAX_STREAM_ENTRIES", "5000000", "entries", "Length of the stream at which the pixel stops "
+            "accepting (503), before Redis runs out of memory; at ~400 bytes a hit.",
+            _number(1, 1_000_000_000), "machine"),
+)  # fmt: skip
+
+
+def _text_of(setting: Setting, environ: Mapping[str, str]) -> str:
+    """The raw value, from NAME, else from the file that NAME_FILE names (secrets only)."""
+    text = environ.get(setting.name)
+    file_name = environ.get(setting.name + "_FILE") if setting.secret else None
+    if file_name and not text:
+        try:
+            return Path(file_name).read_text().strip()
+        except OSError as error:
+            raise ValueError(f"cannot read the file {file_name}: {error.strerror}") from None
+    if text is None:
+        return setting.default
+    text = text.strip()
+    if text:
+        return text
+    return setting.default if setting.empty is None else setting.empty
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises ``SettingsError`` with every mistake at once."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for setting in CATALOGUE:
+        try:
+            values[setting.name.lower()] = setting.parse(_text_of(setting, environ))
+        except ValueError as error:
+            problems.append(f"{setting.name}: {error}")
+    if problems:
+        raise SettingsError(problems)
+    if values["key_dir"] == Path(""):
+        values["key_dir"] = values["data_dir"] / "keys"
+    if values["country_database"] == Path(""):
+        values["country_database"] = values["data_dir"] / "country.mmdb"
+    values["rq_redis_url"] = values["rq_redis_url"] or values["redis_url"]
+    return Settings(**values)
+
+
+def env_example() -> str:
+    """The text of ``.env.example``."""
+    lines = ["# Generated from services/settings.py by `make generated`; do not edit.", ""]
+    for setting in CATALOGUE:
+        lines.append(f"# {setting.help} ({setting.unit})")
+        lines.append(f"#{setting.name}={setting.default}")
+        if setting.secret:
+            lines.append(f"#{setting.name}_FILE=")
+        lines.append("")
+    return "\n".join(lines)
