@@ -26,11 +26,11 @@ revoke create on schema public from public;
 -- The installation ------------------------------------------------------------------------------------------
 
 create table installation (
-    only boolean primary key default true check (only),
+    singleton boolean primary key default true check (singleton),
     report_timezone text not null default 'UTC'
 );
 comment on table installation is 'One row: settings that SQL needs. Written by the migrate command.';
-comment on column installation.only is 'Always true: keeps the table to one row.';
+comment on column installation.singleton is 'Always true: keeps the table to one row.';
 comment on column installation.report_timezone is 'IANA name of the one time zone in which a day begins and ends (setting REPORT_TIMEZONE).';
 insert into installation default values;
 
