@@ -1,0 +1,1 @@
+"""What a person runs: nothing in here is deployed."""
