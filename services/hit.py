@@ -113,7 +113,7 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 class Accepted(msgspec.Struct, frozen=True, array_like=True):
     """How many hits of a site and day a group holds."""
 
-    site: Site
+    site: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
     day: Day
     hits: Count
 
@@ -195,12 +195,13 @@ def encode_group(
 
 
 def _real_days(group: Group) -> bool:
+    keys = [(p.site, p.day) for p in group.accepted] + [(p.site, p.day) for p in group.left_out]
     try:
-        for part in (*group.accepted, *group.left_out):
-            datetime.date.fromisoformat(part.day)
+        for _, day in keys:
+            datetime.date.fromisoformat(day)
     except ValueError:
         return False
-    return not any("\0" in part.site for part in (*group.accepted, *group.left_out))
+    return not any("\0" in site for site, _ in keys)
 
 
 def decode_group(data: bytes) -> Group:

@@ -82,6 +82,7 @@ class Settings:
     postgres_port: int
     redis_port: int
     grafana_port: int
+    consumer_name: str
     max_deliveries: int
     max_stream_entries: int
 
@@ -249,6 +250,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("POSTGRES_PORT", "5433", "port", "Port of the PostgreSQL of `make run`.", _PORT, "machine"),
     Setting("REDIS_PORT", "6380", "port", "Port of the Redis of `make run`.", _PORT, "machine"),
     Setting("GRAFANA_PORT", "3000", "port", "Port of Grafana.", _PORT, "machine"),
+    Setting("CONSUMER_NAME", "", "name", "Name of this enricher in the stream's consumer group; two on one "
+            "machine need two; empty: the machine's host name.", str, "machine"),
     Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "
             "buried as a dead letter.", _number(1, 1_000), "machine"),
     Setting("MAX_STREAM_ENTRIES", "5000000", "entries", "Length of the stream at which the pixel stops "

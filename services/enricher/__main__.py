@@ -1,0 +1,106 @@
+"""``python -m services.enricher``: builds the enricher from its parts and runs it until SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+
+import psycopg
+from redis.exceptions import RedisError
+
+from services.database import connect, wait_for
+from services.enricher.agents import Agents
+from services.enricher.consumer import BLOCK_MS, Consumer
+from services.enricher.country import Countries
+from services.enricher.enrich import Enricher
+from services.enricher.sources import Sources
+from services.hit_stream import HitStream
+from services.hit_stream import connect as connect_redis
+from services.key_files import read_password
+from services.logs import Logger, make_logger
+from services.metrics import EnricherMetrics
+from services.sealing import SealingKeys, SessionKeys
+from services.settings import Settings, SettingsError, load_settings
+from services.sites import Sites
+
+
+class Stop:
+    """Set by SIGTERM and SIGINT."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+    def __call__(self) -> bool:
+        return self._stopped
+
+
+def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop) -> Consumer:
+    """The consumer with its parts."""
+    password = settings.redis_password or read_password(settings.key_dir, "redis")
+    client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
+    stream = HitStream(client, settings.consumer_name or socket.gethostname())
+    wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
+    wait_for(
+        "PostgreSQL at DATABASE_URL, migrated",
+        lambda: _is_migrated(settings),
+        (psycopg.OperationalError, psycopg.ProgrammingError),
+        log,
+        stopped=stop,
+    )
+    countries = Countries(settings.country_database, log)
+    countries.refresh(0)
+    sessions = SessionKeys(settings.key_dir, settings.report_timezone)
+    sources = Sources(Sites(settings.sites).site_of)
+    return Consumer(
+        stream=stream,
+        connect=lambda: connect(settings, "enricher"),
+        enricher=Enricher(settings, Agents(), sources, countries.country_of, sessions),
+        sealing=SealingKeys(settings.key_dir),
+        sessions=sessions,
+        countries=countries,
+        metrics=metrics,
+        log=log,
+        max_deliveries=settings.max_deliveries,
+        stopped=stop,
+    )
+
+
+def _is_migrated(settings: Settings) -> None:
+    with connect(settings, "enricher") as connection:
+        connection.execute("select from stream_groups limit 0")
+
+
+def main() -> int:
+    """0, or 1 with an error that says what to do."""
+    log = make_logger("enricher")
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        log.error("bad-settings", problems=error.problems)
+        return 1
+    metrics = EnricherMetrics()
+    stop = Stop()
+    try:
+        port = metrics.serve(settings.metrics_host, settings.metrics_port)
+    except OSError as error:
+        log.error("cannot-start", problem=f"METRICS_PORT {settings.metrics_port}: {error.strerror}")
+        return 1
+    try:
+        consumer = build(settings, metrics, log, stop)
+        log.info("started", metrics_port=port)
+        consumer.run()
+        consumer.close()
+    except InterruptedError:
+        pass
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

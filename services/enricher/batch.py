@@ -1,0 +1,117 @@
+"""What one transaction of the enricher takes in: groups, their hits, and what had to be buried."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from services.enricher.enrich import CannotEnrich, Enricher
+from services.hit import Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
+from services.hit_stream import Entry, entry_time_s
+from services.logs import place_of
+
+# Names dead letters by entry and place, so that burying the same thing twice is burying it once.
+_NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
+_PERSON = ("address", "user_agent")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A hit or an entry that cannot become rows, without the person in it."""
+
+    site: str
+    day: datetime.date
+    dead_letter_id: uuid.UUID
+    entry_id: str
+    reason: str
+    error: str | None
+    hits: int
+    size_bytes: int
+    hit: str | None = None  # JSON
+
+
+@dataclass(slots=True)
+class Work:
+    """One entry of the stream, decoded as far as it can be."""
+
+    entry: Entry
+    group: Group | None  # None: undecodable
+    raw_hits: list[RawHit] = field(default_factory=list)
+    hits: list[Hit] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int, **rest: Any) -> DeadLetter:
+    return DeadLetter(
+        site=site,
+        day=datetime.date.fromisoformat(day),
+        dead_letter_id=uuid.uuid5(_NAMESPACE, f"{entry.entry_id} {place}"),
+        entry_id=entry.entry_id,
+        reason=reason,
+        error=rest.get("error"),
+        hits=hits,
+        size_bytes=len(entry.data),
+        hit=rest.get("hit"),
+    )
+
+
+def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -> DeadLetter:
+    """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again."""
+    kept = {name: getattr(raw, name) for name in raw.__struct_fields__ if name not in _PERSON}
+    kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
+    text = msgspec.json.encode(kept).decode()
+    place = kept["hit_id"]
+    return _dead(entry, place, raw.site, raw.day, reason, 1, error=error, hit=text)
+
+
+def bury_entry(entry: Entry, group: Group | None, reason: str, today: datetime.date) -> list[DeadLetter]:
+    """The dead letters of a whole entry: one for each site and day that it says it holds hits of."""
+    if group is None or not group.accepted:
+        return [_dead(entry, "", "", today.isoformat(), reason, 1)]
+    return [
+        _dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits) for part in group.accepted
+    ]
+
+
+def _arrived_on(entry: Entry) -> datetime.date:
+    return datetime.datetime.fromtimestamp(entry_time_s(entry.entry_id), datetime.UTC).date()
+
+
+def buried(entry: Entry) -> Work:
+    """An entry as dead letters, without opening what is sealed in it."""
+    arrived = _arrived_on(entry)
+    try:
+        group = decode_group(entry.data)
+    except UndecodableEntry as error:
+        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
+    return Work(entry, group, dead_letters=bury_entry(entry, group, "deliveries", arrived))
+
+
+def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.datetime) -> Work:
+    """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on."""
+    arrived = _arrived_on(entry)
+    try:
+        group = decode_group(entry.data)
+    except UndecodableEntry as error:
+        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
+    work = Work(entry, group)
+    try:
+        work.raw_hits = open_group(group, sealer)
+    except UndecodableEntry as error:
+        work.dead_letters = bury_entry(entry, group, error.reason, arrived)
+        return work
+    for raw in work.raw_hits:
+        try:
+            work.hits.append(enricher.enrich(raw, now))
+        except CannotEnrich as error:
+            work.dead_letters.append(bury_hit(entry, raw, str(error)))
+        except Exception as error:
+            # Whatever one strange hit does to the look-ups must not hold up the others. Type and place only:
+            # the error's text may quote the person.
+            where = f"{type(error).__name__} at {place_of(error)}"
+            work.dead_letters.append(bury_hit(entry, raw, "enrich", where))
+    return work

@@ -1,0 +1,212 @@
+"""The consumer loop: read, prepare, store, acknowledge. ``run()`` loops over ``run_once()``.
+
+What goes wrong has three ends: the wire fails (the same batch is tried again, for as long as it takes), a value
+is refused (the batch is halved until the bad hit is alone, and that one is buried), anything else (a missing
+column after a bad deploy) ends the process, so that it stops instead of burying all traffic.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+
+import psycopg
+from redis.exceptions import RedisError, ResponseError
+
+from services.database import Connection, pauses_s
+from services.enricher.batch import Work, buried, bury_hit, prepare
+from services.enricher.country import Countries
+from services.enricher.enrich import Enricher
+from services.enricher.store import Store, Written, is_bad_row
+from services.hit import Hit
+from services.hit_stream import Entry, HitStream, entry_time_s
+from services.logs import Logger
+from services.metrics import EnricherMetrics
+from services.sealing import SealingKeys, SessionKeys
+
+# An entry holds 1 hit in quiet and up to 500 under load; about 5,000 hits are the best batch (performance.md).
+READ_ENTRIES = 100
+BLOCK_MS = 1_000
+HOUSEKEEPING_EVERY_S = 5.0
+
+
+class Consumer:
+    """One enricher. Built by ``__main__`` from its parts."""
+
+    def __init__(
+        self,
+        stream: HitStream,
+        connect: Callable[[], Connection],
+        enricher: Enricher,
+        sealing: SealingKeys,
+        sessions: SessionKeys,
+        countries: Countries,
+        metrics: EnricherMetrics,
+        log: Logger,
+        max_deliveries: int,
+        stopped: Callable[[], bool],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stream = stream
+        self._connect = connect
+        self._enricher = enricher
+        self._sealing = sealing
+        self._sessions = sessions
+        self._countries = countries
+        self._metrics = metrics
+        self._log = log
+        self._max_deliveries = max_deliveries
+        self._stopped = stopped
+        self._sleep = sleep
+        self._store: Store | None = None
+        self._connection: Connection | None = None
+        self._next_housekeeping_s = 0.0
+
+    def run(self) -> None:
+        """Until ``stopped``. Waits for servers that are away; raises what no waiting mends."""
+        pauses = pauses_s()
+        while not self._stopped():
+            try:
+                self.run_once()
+                pauses = pauses_s()
+            except (RedisError, psycopg.OperationalError, OSError) as error:
+                self._after_failure(error, next(pauses))
+
+    def _after_failure(self, error: Exception, pause_s: float) -> None:
+        what = "redis" if isinstance(error, RedisError) else "postgresql"
+        self._metrics.retries.labels(what).inc()
+        self._log.warning("waiting", what=what, error=type(error).__name__, next_try_s=round(pause_s, 1))
+        if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
+            self._stream.ensure_group()  # the stream was lost and begun anew
+        # What the last read handed out, and what could not be stored, is pending for this consumer.
+        self._stream.read_own_again()
+        self._drop_connection()
+        self._sleep(pause_s)
+
+    def run_once(self) -> int:
+        """One round; the number of entries that were done."""
+        now_s = time.time()
+        self._metrics.heartbeat.set(now_s)
+        claimed: list[Entry] = []
+        if now_s >= self._next_housekeeping_s:
+            self._next_housekeeping_s = now_s + HOUSEKEEPING_EVERY_S
+            claimed = self._keep_house(now_s)
+        entries = claimed or self._stream.read(READ_ENTRIES, BLOCK_MS)
+        if not entries:
+            return 0
+        tired = [entry for entry in entries if entry.deliveries > self._max_deliveries]
+        fresh = [entry for entry in entries if entry.deliveries <= self._max_deliveries]
+        if fresh:
+            self._process(fresh)
+        for entry in tired:
+            self._process_alone(entry)
+        return len(entries)
+
+    def _keep_house(self, now_s: float) -> list[Entry]:
+        """What needs doing now and then; the entries taken over from a consumer that is gone."""
+        self._countries.refresh(now_s)
+        self._metrics.country_database.set(self._countries.built_at_s)
+        self._metrics.backlog.set(self._stream.length())
+        oldest = self._stream.oldest_entry_id()
+        oldest_s = entry_time_s(oldest) if oldest else None
+        now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
+        destroyed = self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
+        if destroyed:
+            self._log.info("keys-destroyed", names=destroyed)
+        return self._stream.claim(READ_ENTRIES)
+
+    def _process(self, entries: list[Entry]) -> None:
+        started = time.monotonic()
+        now = datetime.datetime.now(datetime.UTC)
+        works = [prepare(entry, self._sealing, self._enricher, now) for entry in entries]
+        written = self._write(works)
+        self._stream.ack([entry.entry_id for entry in entries])
+        self._report(works, written, time.monotonic() - started)
+
+    def _process_alone(self, entry: Entry) -> None:
+        """An entry that was handed out often: tried alone, each try noted first, so that one that kills the
+        process is known; enrichers that were killed for other reasons bury nothing."""
+        if self._open_store().count_attempt(entry.entry_id) > self._max_deliveries:
+            self._bury(entry)
+        else:
+            self._process([entry])
+        self._open_store().forget_attempts(entry.entry_id)
+
+    def _bury(self, entry: Entry) -> None:
+        work = buried(entry)
+        self._log.error("buried", entry_id=entry.entry_id, reason="deliveries")
+        written = self._open_store().write([work])
+        self._stream.ack([entry.entry_id])
+        self._report([work], written, 0.0)
+
+    def _write(self, works: list[Work]) -> Written:
+        """Store a batch; where PostgreSQL refuses a value, in halves, until the bad hit is alone."""
+        store = self._open_store()
+        try:
+            return store.write(works)
+        except psycopg.Error as error:
+            if not is_bad_row(error):
+                raise
+            self._metrics.retries.labels("bad-row").inc()
+            if len(works) > 1:
+                middle = len(works) // 2
+                first, second = self._write(works[:middle]), self._write(works[middle:])
+                return Written(*(a + b for a, b in zip(first, second, strict=True)))
+            self._bury_bad_rows(store, works[0], type(error).__name__)
+            return store.write(works)
+
+    def _bury_bad_rows(self, store: Store, work: Work, error: str) -> None:
+        bad = {hit.hit_id.bytes for hit in self._bad_rows(store, work.hits)}
+        work.hits = [hit for hit in work.hits if hit.hit_id.bytes not in bad]
+        work.dead_letters += [
+            bury_hit(work.entry, raw, "row", error) for raw in work.raw_hits if raw.hit_id in bad
+        ]
+
+    def _bad_rows(self, store: Store, hits: list[Hit]) -> list[Hit]:
+        """The hits whose values PostgreSQL refuses."""
+        try:
+            store.probe(hits)
+        except psycopg.Error as error:
+            if not is_bad_row(error):
+                raise
+            if len(hits) == 1:
+                return hits
+            middle = len(hits) // 2
+            return self._bad_rows(store, hits[:middle]) + self._bad_rows(store, hits[middle:])
+        return []
+
+    def _open_store(self) -> Store:
+        if self._store is None or self._connection is None or self._connection.closed:
+            self._drop_connection()
+            self._connection = self._connect()
+            self._store = Store(self._connection)
+        return self._store
+
+    def _drop_connection(self) -> None:
+        self._store = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Let go of PostgreSQL."""
+        self._drop_connection()
+
+    def _report(self, works: list[Work], written: Written, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.batches.inc()
+        metrics.batch_seconds.observe(seconds)
+        metrics.redelivered.inc(written.redelivered_groups)
+        for fate, number in (("stored", written.stored), ("duplicate", written.duplicate),
+                             ("dead-lettered", written.dead_lettered)):  # fmt: skip
+            metrics.hits.labels(fate).inc(number)
+        now_s = time.time()
+        for work in works:
+            if work.raw_hits:
+                metrics.delay_seconds.observe(max(0.0, now_s - work.raw_hits[0].received_at_us / 1_000_000))
+        if written.dead_lettered:
+            reasons = sorted({letter.reason for work in works for letter in work.dead_letters})
+            self._log.error("dead-letters", hits=written.dead_lettered, reasons=reasons)
+        if written.redelivered_groups or len(works) > 1:
+            self._log.info("batch", entries=len(works), **written._asdict(), ms=round(seconds * 1000))

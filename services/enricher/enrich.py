@@ -1,0 +1,187 @@
+"""Where address and User-Agent end: a raw hit becomes a hit, which cannot hold either.
+
+``enrich`` is a function of the raw hit, the clock and the look-ups that it was built with.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+
+from services.enricher.agents import Agents
+from services.enricher.redact import redact
+from services.enricher.sources import Sources
+from services.hit import Hit, RawHit
+from services.page_address import Address, parse_address
+from services.settings import Settings
+
+MAX_CACHED_PAGES = 20_000  # pages and referrers as sent; about 20 MB at a blog's lengths
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_PRIVATE_QUERY = re.compile(r"[?#].*", re.DOTALL)
+
+
+class CannotEnrich(Exception):
+    """A raw hit that cannot become a hit, for a reason that is its own; a fixed word."""
+
+
+class SessionIds(Protocol):
+    """Derives session ids; see ``services.sealing.SessionKeys``."""
+
+    def session_id(
+        self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
+    ) -> uuid.UUID | None: ...
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """What the page's address says."""
+
+    host: str
+    path: str
+    query: str | None
+    parameters: dict[str, str]
+
+
+def _decoded_path(path: str) -> str:
+    """Percent-decoded where that gives valid UTF-8, else as sent."""
+    if "%" not in path:
+        return path
+    try:
+        return unquote(path, errors="strict").replace("\0", "")
+    except UnicodeDecodeError:
+        return path
+
+
+class Enricher:
+    """Enriches under fixed settings; remembers the last pages, which no person is in."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        agents: Agents,
+        sources: Sources,
+        country_of: Callable[[str], str | None],
+        sessions: SessionIds,
+    ) -> None:
+        self._kept = frozenset(name.lower() for name in settings.query_parameters)
+        self._redact = redact if settings.redact else str
+        self._hash_routing = settings.hash_routing
+        self._missing = settings.missing_page_titles
+        self._agents = agents
+        self._sources = sources
+        self._country_of = country_of
+        self._sessions = sessions
+        self._pages: dict[str, _Page] = {}
+        self._referrers: dict[str, str | None] = {}
+
+    def enrich(self, raw: RawHit, now: datetime.datetime) -> Hit:
+        """The hit. Raises ``CannotEnrich``."""
+        page = self._page_of(raw.url)
+        title = self._redact(raw.title) or None
+        status = raw.status
+        if status is None and title and self._missing.search(title):
+            status = 404
+        source = self._sources.source_of(raw.site, page.host, page.parameters, raw.referrer)
+        agent = self._agents.agent_of(raw.user_agent)
+        session_id = None
+        if not raw.anonymous:
+            session_id = self._sessions.session_id(raw.day, raw.site, raw.address, raw.user_agent, now)
+        parameters = page.parameters
+        return Hit(
+            hit_id=uuid.UUID(bytes=raw.hit_id),
+            received_at=_EPOCH + datetime.timedelta(microseconds=raw.received_at_us),
+            day=datetime.date.fromisoformat(raw.day),
+            site=raw.site,
+            host=page.host,
+            path=page.path,
+            query=page.query,
+            title=title,
+            event=raw.event,
+            props=msgspec.json.encode(raw.props).decode() if raw.props else None,
+            status=status,
+            referrer=self._referrer_of(raw.referrer),
+            source=self._redact(source.name) if source.name else None,
+            channel=source.channel,
+            utm_source=parameters.get("utm_source"),
+            utm_medium=parameters.get("utm_medium"),
+            utm_campaign=parameters.get("utm_campaign"),
+            utm_term=parameters.get("utm_term"),
+            utm_content=parameters.get("utm_content"),
+            country=self._country_of(raw.address),
+            session_id=session_id,
+            is_bot=agent.is_bot,
+            bot_name=agent.bot_name,
+            is_me=raw.is_me,
+            browser=agent.browser,
+            os=agent.os,
+            device=agent.device,
+            language=raw.language or None,
+            screen=raw.screen or None,
+        )
+
+    # The page -----------------------------------------------------------------------------------------------
+
+    def _page_of(self, url: str) -> _Page:
+        page = self._pages.get(url)
+        if page is None:
+            if len(self._pages) >= MAX_CACHED_PAGES:
+                self._pages.clear()
+            page = self._pages[url] = self._read_page(url)
+        return page
+
+    def _read_page(self, url: str) -> _Page:
+        address = parse_address(url)
+        if address is None:
+            raise CannotEnrich("url")
+        path = self._redact(_decoded_path(address.path))
+        if self._hash_routing and address.fragment:
+            path += "#" + self._redact(_decoded_path(address.fragment))
+        return _Page(address.host, path, self._kept_query(address), self._parameters_of(address.query))
+
+    def _keeps(self, name: str) -> bool:
+        return name in self._kept or name.startswith("utm_")
+
+    def _kept_query(self, address: Address) -> str | None:
+        """The allow-listed part of a query, as sent but for what is redacted."""
+        parts = [
+            self._redact(part)
+            for part in address.query.split("&")
+            if part and self._keeps(unquote_plus(part.partition("=")[0]).lower())
+        ]
+        return "&".join(parts).replace("\0", "") or None
+
+    def _parameters_of(self, query: str) -> dict[str, str]:
+        parameters: dict[str, str] = {}
+        for part in query.split("&"):
+            name, _, value = part.partition("=")
+            name = unquote_plus(name).lower()
+            text = unquote_plus(value).replace("\0", "").strip()
+            if text and (self._keeps(name) or name in ("ref", "source", "via")):
+                parameters.setdefault(name, self._redact(text))
+        return parameters
+
+    # The referrer -------------------------------------------------------------------------------------------
+
+    def _referrer_of(self, referrer: str) -> str | None:
+        if not referrer:
+            return None
+        if referrer not in self._referrers:
+            if len(self._referrers) >= MAX_CACHED_PAGES:
+                self._referrers.clear()
+            self._referrers[referrer] = self._read_referrer(referrer)
+        return self._referrers[referrer]
+
+    def _read_referrer(self, referrer: str) -> str | None:
+        """Without fragment, user and port, with the allow-listed part of its query; odd text is kept as text."""
+        address = parse_address(referrer)
+        if address is None:
+            return self._redact(_PRIVATE_QUERY.sub("", referrer)) or None
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        scheme = referrer.partition(":")[0].lower()
+        query = self._kept_query(address)
+        return f"{scheme}://{host}{self._redact(address.path)}" + (f"?{query}" if query else "")

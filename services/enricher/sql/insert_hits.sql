@@ -1,0 +1,46 @@
+-- enricher: insert_hits
+-- Store what was copied, book it in the ledger, and leave word for the rollups: one statement, so that they can
+-- never disagree.
+with batch as (
+    select nextval('hits_batch_id_seq') as batch_id
+),
+arrived as (
+    insert into hits (
+        batch_id, hit_id, received_at, day, site, host, path, query, title, event, props, status, referrer, source,
+        channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, session_id, is_bot, bot_name,
+        is_me, browser, os, device, language, screen
+    )
+    select
+        batch.batch_id, hit_id, received_at, day, site, host, path, query, title, event, props, status, referrer,
+        source, channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, session_id, is_bot,
+        bot_name, is_me, browser, os, device, language, screen
+    from staging, batch
+    on conflict (site, day, hit_id) do nothing
+    returning site, day
+),
+stored as (
+    select site, day, count(*)::int as hits from arrived group by site, day
+),
+accepted as (
+    select site, day, sum(accepted)::bigint as accepted, sum(dead_lettered)::bigint as dead_lettered
+    from unnest(%(sites)s::text[], %(days)s::date[], %(accepted)s::bigint[], %(dead_lettered)s::bigint[])
+        as a (site, day, accepted, dead_lettered)
+    group by site, day
+),
+booked as (
+    insert into ledger as l (site, day, accepted, stored, duplicate, dead_lettered)
+    select a.site, a.day, a.accepted, coalesce(s.hits, 0), a.accepted - a.dead_lettered - coalesce(s.hits, 0),
+           a.dead_lettered
+    from accepted a left join stored s using (site, day)
+    order by a.site, a.day
+    on conflict (site, day) do update set
+        accepted = l.accepted + excluded.accepted,
+        stored = l.stored + excluded.stored,
+        duplicate = l.duplicate + excluded.duplicate,
+        dead_lettered = l.dead_lettered + excluded.dead_lettered
+),
+waiting as (
+    insert into rollup_pending (site, day, batch_id, hits)
+    select s.site, s.day, b.batch_id, s.hits from stored s, batch b
+)
+select coalesce(sum(hits), 0)::int, pg_notify('footfall_hits', '') from stored

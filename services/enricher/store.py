@@ -1,0 +1,217 @@
+"""Writes a batch to PostgreSQL in one transaction: hits, ledger, dead letters, word for the rollups.
+
+Exactly once: a group is taken by its number (``stream_groups``), a hit by site, day and id (``hits_identity``).
+Entries are acknowledged only after the commit, so that a killed enricher's batch comes again and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from services.database import Connection, load_sql
+from services.enricher.batch import DeadLetter, Work
+from services.hit import Hit
+
+_SQL = Path(__file__).with_name("sql")
+CLAIM_GROUPS = load_sql(_SQL / "claim_groups.sql")
+MAKE_STAGING = load_sql(_SQL / "make_staging.sql")
+COPY_STAGING = load_sql(_SQL / "copy_staging.sql")
+INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
+BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
+BURY = load_sql(_SQL / "bury.sql")
+
+# Types of Hit's fields, in order, for the binary COPY.
+_COPY_TYPES = (
+    "uuid", "timestamptz", "date", "text", "text", "text", "text", "text", "text", "jsonb", "int2", "text", "text",
+    "text", "text", "text", "text", "text", "text", "bpchar", "uuid", "bool", "text", "bool", "text", "text", "text",
+    "text", "text",
+)  # fmt: skip
+_PROPS = Hit.__struct_fields__.index("props")
+
+
+class Written(NamedTuple):
+    """What a committed batch did."""
+
+    stored: int
+    duplicate: int
+    dead_lettered: int
+    redelivered_groups: int
+
+
+class Store:
+    """One connection's writing side."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._days: set[datetime.date] = set()
+        with connection.transaction():
+            connection.execute("set local client_min_messages = warning")
+            connection.execute(MAKE_STAGING)
+
+    def write(self, works: list[Work]) -> Written:
+        """Store a batch and commit. Raises ``psycopg.Error``; nothing is stored then."""
+        self._make_partitions(works)
+        with self._connection.transaction():
+            return self._write(works)
+
+    def probe(self, hits: list[Hit]) -> None:
+        """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
+        with self._connection.transaction(force_rollback=True):
+            self._copy(hits)
+
+    def count_attempt(self, entry_id: str) -> int:
+        """Note, durably, that an entry is about to be tried alone; how often that was."""
+        with self._connection.transaction():
+            row = self._connection.execute(
+                "insert into lone_attempts as l (site, entry_id, attempts) values ('', %s, 1)"
+                " on conflict (site, entry_id) do update set attempts = l.attempts + 1 returning attempts",
+                [entry_id],
+            ).fetchone()
+        return int(row[0]) if row else 1
+
+    def forget_attempts(self, entry_id: str) -> None:
+        """The entry is done with."""
+        with self._connection.transaction():
+            self._connection.execute("delete from lone_attempts where site = '' and entry_id = %s", [entry_id])
+
+    def _make_partitions(self, works: list[Work]) -> None:
+        """The partitions of days not seen before; the rollup makes them ahead, so this finds them made."""
+        days = {hit.day for work in works for hit in work.hits} - self._days
+        for day in sorted(days):
+            with self._connection.transaction():
+                self._connection.execute("select make_hits_partition(%s)", [day])
+        self._days |= days
+
+    def _write(self, works: list[Work]) -> Written:
+        new = self._claim(works)
+        hits = [hit for work in new for hit in work.hits]
+        letters = [letter for work in new for letter in work.dead_letters]
+        letters += self._undecodable(works)
+        self._bury(letters)
+        self._book_left_out(new)
+        if not hits and not letters:
+            return Written(0, 0, 0, sum(1 for work in works if work.group) - len(new))
+        self._copy(hits)
+        stored = self._insert(new, letters)
+        return Written(
+            stored=stored,
+            duplicate=len(hits) - stored,
+            dead_lettered=sum(letter.hits for letter in letters),
+            redelivered_groups=sum(1 for work in works if work.group) - len(new),
+        )
+
+    def _claim(self, works: list[Work]) -> list[Work]:
+        """The groups that are new, in order; of a group that is in the batch twice the first."""
+        rows: list[tuple[str, uuid.UUID, int, int, bool]] = []
+        first: dict[tuple[uuid.UUID, int], Work] = {}
+        for work in works:
+            if work.group is None:
+                continue
+            pixel_id = uuid.UUID(bytes=work.group.pixel_id)
+            first.setdefault((pixel_id, work.group.seq), work)
+            by_site: dict[str, int] = {} if work.group.accepted else {"": 0}
+            for part in work.group.accepted:
+                by_site[part.site] = by_site.get(part.site, 0) + part.hits
+            rows += [(site, pixel_id, work.group.seq, number, False) for site, number in by_site.items()]
+            rows += [("", pixel_id, seq, 0, True) for seq in work.group.abandoned]
+        if not rows:
+            return []
+        sites, pixels, seqs, numbers, abandoned = (list(column) for column in zip(*rows, strict=True))
+        taken = self._connection.execute(
+            CLAIM_GROUPS,
+            {"sites": sites, "pixels": pixels, "seqs": seqs, "hits": numbers, "abandoned": abandoned},
+        ).fetchall()
+        won = {(pixel_id, seq) for pixel_id, seq, was_abandoned in taken if not was_abandoned}
+        return [work for key, work in first.items() if key in won]
+
+    def _undecodable(self, works: list[Work]) -> list[DeadLetter]:
+        """The letters of entries without a group's identity that are not buried yet."""
+        letters = [letter for work in works if work.group is None for letter in work.dead_letters]
+        if not letters:
+            return []
+        known = self._connection.execute(
+            "select dead_letter_id from dead_letters where site = '' and dead_letter_id = any(%s)",
+            [[letter.dead_letter_id for letter in letters]],
+        ).fetchall()
+        buried = {row[0] for row in known}
+        return [letter for letter in letters if letter.dead_letter_id not in buried]
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        if not letters:
+            return
+        rows = [
+            {
+                "site": letter.site,
+                "day": letter.day,
+                "dead_letter_id": letter.dead_letter_id,
+                "entry_id": letter.entry_id,
+                "reason": letter.reason,
+                "error": letter.error,
+                "hits": letter.hits,
+                "size_bytes": letter.size_bytes,
+                "hit": Jsonb(msgspec.json.decode(letter.hit)) if letter.hit else None,
+            }
+            for letter in letters
+        ]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(BURY, rows)
+
+    def _book_left_out(self, works: list[Work]) -> None:
+        rows = [part for work in works if work.group for part in work.group.left_out]
+        if rows:
+            self._connection.execute(
+                BOOK_LEFT_OUT,
+                {
+                    "sites": [row.site for row in rows],
+                    "days": [datetime.date.fromisoformat(row.day) for row in rows],
+                    "outcomes": [row.outcome for row in rows],
+                    "reasons": [row.reason for row in rows],
+                    "hits": [row.hits for row in rows],
+                },
+            )
+
+    def _copy(self, hits: list[Hit]) -> None:
+        if not hits:
+            return
+        with self._connection.cursor() as cursor, cursor.copy(COPY_STAGING) as copy:
+            copy.set_types(_COPY_TYPES)
+            for hit in hits:
+                row = msgspec.structs.astuple(hit)
+                if row[_PROPS] is not None:
+                    row = (*row[:_PROPS], Jsonb(msgspec.json.decode(row[_PROPS])), *row[_PROPS + 1 :])
+                copy.write_row(row)
+
+    def _insert(self, works: list[Work], letters: list[DeadLetter]) -> int:
+        """Book and store; the number of rows that were new."""
+        accepted = [
+            (part.site, datetime.date.fromisoformat(part.day), part.hits, 0)
+            for work in works
+            if work.group
+            for part in work.group.accepted
+        ]
+        # An entry without a group was accepted by nobody who could tell: it stands for one hit.
+        unknown = [(lt.site, lt.day, lt.hits, lt.hits) for lt in letters if lt.site == ""]
+        dead = [(lt.site, lt.day, 0, lt.hits) for lt in letters if lt.site != ""]
+        rows = [*accepted, *unknown, *dead]
+        row = self._connection.execute(
+            INSERT_HITS,
+            {
+                "sites": [r[0] for r in rows],
+                "days": [r[1] for r in rows],
+                "accepted": [r[2] for r in rows],
+                "dead_lettered": [r[3] for r in rows],
+            },
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+
+def is_bad_row(error: psycopg.Error) -> bool:
+    """Whether PostgreSQL refused a value, not the work: such a hit is buried, anything else is tried again."""
+    return isinstance(error, psycopg.DataError | psycopg.IntegrityError)

@@ -1,0 +1,34 @@
+"""``python -m services.health URL``: exit 0 when the process behind it is well; for health checks of containers.
+
+``/readyz`` must answer 200; ``/metrics`` must show a heartbeat of the last 30 s.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.request
+
+HEARTBEAT = "footfall_heartbeat_timestamp_seconds "
+LONGEST_SILENCE_S = 30
+
+
+def problem_at(url: str, now_s: float) -> str | None:
+    """What is wrong; None: nothing."""
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - the address is the operator's
+            text = answer.read().decode()
+    except OSError as error:
+        return f"{url} does not answer: {error}"
+    if not url.endswith("/metrics"):
+        return None
+    beats = [line for line in text.splitlines() if line.startswith(HEARTBEAT)]
+    age_s = now_s - float(beats[0].removeprefix(HEARTBEAT)) if beats else now_s
+    return f"{url}: no heartbeat for {age_s:.0f} s" if age_s > LONGEST_SILENCE_S else None
+
+
+if __name__ == "__main__":
+    found = problem_at(sys.argv[1], time.time())
+    if found:
+        print(found, file=sys.stderr)
+    sys.exit(1 if found else 0)

@@ -1,0 +1,93 @@
+"""The one catalogue of metrics, and the port on which they answer.
+
+No label ever holds something that a visitor sent: only fixed words.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """What every process reports. Each process makes one, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.heartbeat = Gauge(
+            "footfall_heartbeat_timestamp_seconds",
+            "Unix time of the last round of the process's main loop.",
+            registry=self.registry,
+        )
+
+    def serve(self, host: str, port: int) -> int:
+        """Answer ``/metrics`` from a thread; the port, which matters when 0 was asked for. Raises OSError."""
+        server, _ = start_http_server(port, host, registry=self.registry)
+        return int(server.server_port)
+
+
+class PixelMetrics(Metrics):
+    """The pixel's: most are read from the process's own counters when asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests = Counter(
+            "footfall_pixel_outcomes", "Requests for the pixel by outcome.", ["outcome", "reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.groups = Gauge(
+            "footfall_pixel_groups_written", "Groups made durable since start.", registry=self.registry
+        )
+        self.hits = Gauge(
+            "footfall_pixel_hits_accepted", "Hits made durable since start.", registry=self.registry
+        )
+        self.durable = Gauge(
+            "footfall_pixel_durable", "1 while hits can be made durable.", registry=self.registry
+        )
+
+
+class EnricherMetrics(Metrics):
+    """The enricher's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        registry = self.registry
+        self.hits = Counter("footfall_enricher_hits", "Hits by what became of them.", ["fate"], registry=registry)
+        self.batches = Counter("footfall_enricher_batches", "Transactions committed.", registry=registry)
+        self.redelivered = Counter(
+            "footfall_enricher_redelivered_groups", "Groups that had been processed before.", registry=registry
+        )
+        self.retries = Counter(
+            "footfall_enricher_retries", "Tries that failed and were repeated.", ["what"], registry=registry
+        )
+        self.batch_seconds = Histogram(
+            "footfall_enricher_batch_seconds", "Time from read to commit.", registry=registry,
+            buckets=LATENCY_BUCKETS_S,
+        )  # fmt: skip
+        self.delay_seconds = Histogram(
+            "footfall_enricher_ingest_delay_seconds", "From the pixel's answer to the committed row.",
+            registry=registry, buckets=LATENCY_BUCKETS_S,
+        )  # fmt: skip
+        self.backlog = Gauge("footfall_stream_entries", "Entries on the stream, read or not.", registry=registry)
+        self.country_database = Gauge(
+            "footfall_country_database_built_timestamp_seconds",
+            "When the country database was built; 0: there is none.", registry=registry,
+        )  # fmt: skip
+
+
+class RollupMetrics(Metrics):
+    """The rollup's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        registry = self.registry
+        self.hits = Counter("footfall_rollup_hits", "Hits counted into the rollups.", registry=registry)
+        self.jobs = Counter("footfall_rollup_jobs", "Jobs by name and end.", ["job", "end"], registry=registry)
+        self.job_seconds = Histogram(
+            "footfall_rollup_job_seconds", "Time that a job takes.", ["job"], registry=registry,
+            buckets=LATENCY_BUCKETS_S,
+        )  # fmt: skip
+        self.pending = Gauge(
+            "footfall_rollup_pending_seconds", "Age of the oldest batch that is not counted yet.", registry=registry
+        )
