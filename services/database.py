@@ -38,15 +38,14 @@ def connect(settings: Settings, application: str, *, autocommit: bool = False) -
 
 def load_sql(path: Path) -> LiteralString:
     """The statement in a file of the code. Its leading comment names it in the server's statistics."""
-    text: LiteralString = path.read_text()  # type: ignore[assignment]
-    return text
+    return path.read_text()
 
 
 def pauses_s(longest_s: float = 5.0) -> Iterator[float]:
     """Seconds to wait before each further try: 0.1 doubling to ``longest_s``, jittered."""
     pause = 0.1
     while True:
-        yield pause * random.uniform(0.7, 1.3)  # noqa: S311 - spreads tries, guards nothing
+        yield pause * random.uniform(0.7, 1.3)
         pause = min(pause * 2, longest_s)
 
 

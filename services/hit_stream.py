@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 def entry_time_s(entry_id: str) -> float:
     """Unix time at which Redis took an entry."""
-    return int(entry_id.split("-")[0]) / 1000
+    return int(entry_id.split("-", maxsplit=1)[0]) / 1000
 
 
 def connect(url: str, password: str, *, timeout_s: float) -> redis.Redis:
@@ -114,7 +114,12 @@ class HitStream:
     def claim(self, count: int) -> list[Entry]:
         """Entries that another consumer has held for too long; the scan goes on where it stopped."""
         answer = self._redis.xautoclaim(
-            STREAM, GROUP, self._consumer, min_idle_time=CLAIM_IDLE_MS, start_id=self._claim_cursor, count=count
+            STREAM,
+            GROUP,
+            self._consumer,
+            min_idle_time=CLAIM_IDLE_MS,
+            start_id=self._claim_cursor,
+            count=count,
         )
         cursor, rows = answer[0], answer[1]
         self._claim_cursor = cursor.decode()

@@ -53,10 +53,14 @@ class EnricherMetrics(Metrics):
     def __init__(self) -> None:
         super().__init__()
         registry = self.registry
-        self.hits = Counter("footfall_enricher_hits", "Hits by what became of them.", ["fate"], registry=registry)
+        self.hits = Counter(
+            "footfall_enricher_hits", "Hits by what became of them.", ["fate"], registry=registry
+        )
         self.batches = Counter("footfall_enricher_batches", "Transactions committed.", registry=registry)
         self.redelivered = Counter(
-            "footfall_enricher_redelivered_groups", "Groups that had been processed before.", registry=registry
+            "footfall_enricher_redelivered_groups",
+            "Groups that had been processed before.",
+            registry=registry,
         )
         self.retries = Counter(
             "footfall_enricher_retries", "Tries that failed and were repeated.", ["what"], registry=registry
@@ -69,7 +73,9 @@ class EnricherMetrics(Metrics):
             "footfall_enricher_ingest_delay_seconds", "From the pixel's answer to the committed row.",
             registry=registry, buckets=LATENCY_BUCKETS_S,
         )  # fmt: skip
-        self.backlog = Gauge("footfall_stream_entries", "Entries on the stream, read or not.", registry=registry)
+        self.backlog = Gauge(
+            "footfall_stream_entries", "Entries on the stream, read or not.", registry=registry
+        )
         self.country_database = Gauge(
             "footfall_country_database_built_timestamp_seconds",
             "When the country database was built; 0: there is none.", registry=registry,
@@ -83,11 +89,15 @@ class RollupMetrics(Metrics):
         super().__init__()
         registry = self.registry
         self.hits = Counter("footfall_rollup_hits", "Hits counted into the rollups.", registry=registry)
-        self.jobs = Counter("footfall_rollup_jobs", "Jobs by name and end.", ["job", "end"], registry=registry)
+        self.jobs = Counter(
+            "footfall_rollup_jobs", "Jobs by name and end.", ["job", "end"], registry=registry
+        )
         self.job_seconds = Histogram(
             "footfall_rollup_job_seconds", "Time that a job takes.", ["job"], registry=registry,
             buckets=LATENCY_BUCKETS_S,
         )  # fmt: skip
         self.pending = Gauge(
-            "footfall_rollup_pending_seconds", "Age of the oldest batch that is not counted yet.", registry=registry
+            "footfall_rollup_pending_seconds",
+            "Age of the oldest batch that is not counted yet.",
+            registry=registry,
         )

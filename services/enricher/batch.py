@@ -73,7 +73,8 @@ def bury_entry(entry: Entry, group: Group | None, reason: str, today: datetime.d
     if group is None or not group.accepted:
         return [_dead(entry, "", "", today.isoformat(), reason, 1)]
     return [
-        _dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits) for part in group.accepted
+        _dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits)
+        for part in group.accepted
     ]
 
 

@@ -10,9 +10,7 @@ import re
 
 ELLIPSIS = "…"
 
-_EMAIL = re.compile(
-    r"(?<![\w.+%-])(?:[\w.+-]|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE
-)
+_EMAIL = re.compile(r"(?<![\w.+%-])(?:[\w.+-]|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE)
 # A run of 32 or more letters and digits without a separator that holds a digit: a token, a hash, an id.
 # ASCII only: in scripts without spaces 32 letters and a digit are a sentence.
 _RUN = re.compile(r"[A-Za-z0-9]{32,}", re.ASCII)

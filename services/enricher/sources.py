@@ -18,6 +18,7 @@ REFERRAL = "Referral"
 CAMPAIGN = "Campaign"
 MAX_SOURCE = 128
 
+SOURCES_FILE = Path(__file__).with_name("sources.toml")
 _EMAIL_MEDIA = {"email", "e-mail", "e_mail", "mail", "newsletter"}
 _SOCIAL_MEDIA = {"social", "social-media", "social_media", "sm"}
 _NAMING_PARAMETERS = ("utm_source", "ref", "source", "via")
@@ -36,7 +37,7 @@ NO_SOURCE = Source(None, DIRECT)
 class SourceList:
     """The list of ``sources.toml``, made ready to look up."""
 
-    def __init__(self, path: Path = Path(__file__).with_name("sources.toml")) -> None:
+    def __init__(self, path: Path = SOURCES_FILE) -> None:
         self._hosts: dict[str, Source] = {}
         self._any_country: dict[str, Source] = {}
         self._names: dict[str, Source] = {}

@@ -79,7 +79,9 @@ class Store:
     def forget_attempts(self, entry_id: str) -> None:
         """The entry is done with."""
         with self._connection.transaction():
-            self._connection.execute("delete from lone_attempts where site = '' and entry_id = %s", [entry_id])
+            self._connection.execute(
+                "delete from lone_attempts where site = '' and entry_id = %s", [entry_id]
+            )
 
     def _make_partitions(self, works: list[Work]) -> None:
         """The partitions of days not seen before; the rollup makes them ahead, so this finds them made."""

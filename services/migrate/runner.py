@@ -128,7 +128,9 @@ def set_passwords(connection: Connection, passwords: dict[str, str]) -> None:
     for role in PASSWORD_ROLES:
         if passwords.get(role):
             connection.execute(
-                sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(passwords[role]))
+                sql.SQL("alter role {} password {}").format(
+                    sql.Identifier(role), sql.Literal(passwords[role])
+                )
             )
 
 

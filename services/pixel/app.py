@@ -30,9 +30,7 @@ from services.pixel.rate_limit import RateLimit
 from services.settings import Settings
 
 VERSION = "0.1.0"
-GIF = bytes.fromhex(
-    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
-)
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 MAX_QUERY_BYTES = 8_000
 MAX_BODY_BYTES = 64 * 1024
 # Cookies of the pixel's host and long Referers must not lose a hit; nginx takes 32 KiB too.
@@ -298,9 +296,7 @@ class Pixel:
         except (web.PayloadAccessError, HttpProcessingError, ssl.SSLError):
             return b"{"  # cut off or wrongly encoded: no parameters can be read from it
 
-    async def _accept(
-        self, outcome: Accepted, path: str, cors: dict[str, str], now_us: int
-    ) -> web.Response:
+    async def _accept(self, outcome: Accepted, path: str, cors: dict[str, str], now_us: int) -> web.Response:
         durable = self._commit.submit(outcome.hit)
         if durable is None:
             return self._refuse(503, "too-many", UNAVAILABLE_LINE, now_us, outcome.hit.site, Retry_After="5")

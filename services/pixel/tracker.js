@@ -13,8 +13,7 @@
 // reader: tests/services/pixel/test_pages.py holds the whole to 1,024 bytes of gzip.
 (function () {
     try {
-        // In a module there is no currentScript.
-        var script = document.currentScript || document.querySelector("script[src*='/a.js']");
+        var script = document.currentScript;
         var owner = script.hasAttribute("data-owner");
         var endpoint = script.getAttribute("data-endpoint") || script.src.replace(/[^/]*(\?.*)?$/, "a");
         var due = 1;

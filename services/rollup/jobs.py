@@ -1,0 +1,100 @@
+"""The jobs that RQ runs, by the names under which they are enqueued.
+
+RQ calls functions by their import path and hands them no parts, so the parts are given to this module once, by
+``__main__``, before the worker starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from services.database import Connection
+from services.logs import Logger
+from services.metrics import RollupMetrics
+from services.rollup import upkeep
+from services.rollup.refresh import oldest_pending_age_s, prepare, refresh
+from services.settings import Settings
+
+# A refresh goes on while there is a backlog, but lets other jobs in.
+REFRESH_FOR_S = 10.0
+
+
+@dataclass
+class Parts:
+    """What the jobs work with."""
+
+    settings: Settings
+    connect: Callable[[], Connection]
+    metrics: RollupMetrics
+    log: Logger
+    connection: Connection | None = field(default=None, init=False)
+
+    def open_connection(self) -> Connection:
+        """The worker's own connection, made anew after a failure."""
+        if self.connection is None or self.connection.closed:
+            self.connection = self.connect()
+            prepare(self.connection)
+        return self.connection
+
+
+class _Holder:
+    parts: Parts | None = None
+
+
+def use(parts: Parts) -> None:
+    """Give the jobs of this process their parts."""
+    _Holder.parts = parts
+
+
+def _run(name: str, work: Callable[[Parts, Connection], None]) -> None:
+    """Run a job, timed and counted; what fails is logged here, and RQ keeps it among the failed."""
+    parts = _Holder.parts
+    if parts is None:
+        raise RuntimeError("jobs run in the rollup's own worker only: python -m services.rollup")
+    started = time.monotonic()
+    end = "failed"
+    try:
+        work(parts, parts.open_connection())
+        end = "done"
+    except psycopg.OperationalError as error:
+        # Server away, or a lock not had: the schedule comes again.
+        parts.log.warning("job-failed", job=name, error=type(error).__name__)
+        if parts.connection is not None:
+            parts.connection.close()
+        raise
+    finally:
+        parts.metrics.jobs.labels(name, end).inc()
+        parts.metrics.job_seconds.labels(name).observe(time.monotonic() - started)
+
+
+def _refresh(parts: Parts, connection: Connection) -> None:
+    until = time.monotonic() + REFRESH_FOR_S
+    while time.monotonic() < until:
+        hits = refresh(connection)
+        if not hits:
+            break
+        parts.metrics.hits.inc(hits)
+    with connection.transaction():
+        parts.metrics.pending.set(oldest_pending_age_s(connection))
+
+
+def _keep_up(parts: Parts, connection: Connection) -> None:
+    made = upkeep.make_partitions(connection)
+    dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
+    forgotten = upkeep.forget_old_groups(connection)
+    if made or dropped or forgotten:
+        parts.log.info("upkeep", partitions_made=made, partitions_dropped=dropped, groups_forgotten=forgotten)
+
+
+def refresh_rollups() -> None:
+    """Count what is stored and waits."""
+    _run("refresh", _refresh)
+
+
+def keep_up() -> None:
+    """Partitions ahead, retention."""
+    _run("upkeep", _keep_up)

@@ -1,0 +1,69 @@
+"""What keeps the tables in shape: partitions made ahead, raw hits dropped after RETENTION_DAYS, old numbers."""
+
+from __future__ import annotations
+
+import datetime
+
+from psycopg import sql
+
+from services.database import Connection
+
+DAYS_AHEAD = 7
+# A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
+KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
+# Detaching needs a lock that a long question of an analyst holds off: then the next hour will do.
+LOCK_TIMEOUT_MS = 3_000
+
+
+def make_partitions(connection: Connection) -> int:
+    """The partitions of yesterday to a week from now; how many were missing."""
+    with connection.transaction():
+        row = connection.execute(
+            "select count(*) filter (where make_hits_partition((now() at time zone report_timezone)::date + d))"
+            " from installation, generate_series(-1, %s) d",
+            [DAYS_AHEAD],
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def expired_partitions(connection: Connection, retention_days: int) -> list[str]:
+    """Partitions whose day is older than the retention and that no rollup waits for."""
+    rows = connection.execute(
+        """
+        select c.relname
+        from pg_inherits p
+        join pg_class c on c.oid = p.inhrelid
+        cross join installation
+        where p.inhparent = 'hits'::regclass
+          and to_date(substr(c.relname, 2), 'YYYYMMDD')
+              < (now() at time zone report_timezone)::date - %s::int
+          and not exists (
+              select from rollup_pending w where w.day = to_date(substr(c.relname, 2), 'YYYYMMDD')
+          )
+        order by 1
+        """,
+        [retention_days],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def drop_expired(connection: Connection, retention_days: int) -> list[str]:
+    """Drop the days of raw hits whose time is over; their names. Rollups stay. Raises ``psycopg.Error``."""
+    with connection.transaction():
+        expired = expired_partitions(connection, retention_days)
+    for name in expired:
+        with connection.transaction():
+            connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
+            table = sql.Identifier("hits_days", name)
+            connection.execute(sql.SQL("alter table hits detach partition {}").format(table))
+            connection.execute(sql.SQL("drop table {}").format(table))
+    return expired
+
+
+def forget_old_groups(connection: Connection) -> int:
+    """Delete the numbers of groups that cannot come again; how many."""
+    with connection.transaction():
+        cursor = connection.execute(
+            "delete from stream_groups where processed_at < now() - %s", [KEEP_GROUP_NUMBERS]
+        )
+        return cursor.rowcount

@@ -1,0 +1,429 @@
+"""`make run`: the whole product on one machine without Docker.
+
+A supervisor: starts PostgreSQL and Redis from packages, migrates, gets a country database, starts pixel, enricher
+and rollup (and Grafana where its program is found), starts again what dies, and stops all in order.
+Its children end with it, also when it is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from services.key_files import make_passwords, read_password
+from services.settings import Settings, SettingsError, load_settings
+from tools import country_data
+from tools.servers import (
+    Postgres,
+    Redis,
+    ServerError,
+    choose,
+    die_with_parent,
+    find_postgres,
+    find_redis,
+    free_port,
+    own_folder,
+    poll,
+    port_is_free,
+    readable_by_servers,
+    spawn,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+# The order of starting; the order of stopping is pixel, enricher, rollup, grafana, redis, postgres.
+STOP_ORDER = ("pixel", "enricher", "rollup", "grafana", "redis", "postgres")
+# Together under the 15 s in which all must have stopped; then SIGKILL.
+STOP_WITHIN_S = {"pixel": 4.0, "enricher": 3.0, "rollup": 2.5, "grafana": 1.0, "redis": 1.5, "postgres": 2.5}
+START_WITHIN_S = 60.0
+SETTLED_AFTER_S = 10.0  # a child that ran this long begins again with the shortest pause
+LONGEST_PAUSE_S = 10.0
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Nobody ever reads half of it."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text)
+    scratch.rename(path)
+
+
+@dataclass
+class Child:
+    """A process that is kept running."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    stop_signal: int
+    is_ready: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_s: float = 0.1
+    start_again_at: float | None = None
+
+    def launch(self, run_folder: Path) -> None:
+        """Start it and note its process id."""
+        self.process = self.start()
+        self.started_at = time.monotonic()
+        self.start_again_at = None
+        write_atomically(run_folder / f"{self.name}.pid", f"{self.process.pid}\n")
+
+
+@dataclass
+class Supervisor:
+    """Keeps children running until told to stop."""
+
+    run_folder: Path
+    children: list[Child] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, child: Child, ready_within_s: float = START_WITHIN_S) -> None:
+        """Start a child and wait until it is ready. Raises ``ServerError``."""
+        self.children.append(child)
+        child.launch(self.run_folder)
+
+        def settled() -> bool:
+            ended = child.process is None or child.process.poll() is not None
+            return ended or self.stopping.is_set() or child.is_ready()
+
+        poll(settled, ready_within_s, 0.03)
+        if child.process is None or child.process.poll() is not None or not child.is_ready():
+            if self.stopping.is_set():
+                raise KeyboardInterrupt
+            raise ServerError(f"{child.name} did not start; its last words stand above or in its log")
+
+    def watch(self) -> None:
+        """Until ``stopping``: start again what ended, at once the first time, then with a longer pause."""
+        while not self.stopping.wait(0.05):
+            for child in self.children:
+                self._look_after(child)
+
+    def _look_after(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.start_again_at is not None:
+            if now >= child.start_again_at:
+                child.launch(self.run_folder)
+            return
+        if child.process is None or child.process.poll() is None:
+            return
+        if now - child.started_at > SETTLED_AFTER_S:
+            child.pause_s = 0.1
+        code = child.process.returncode
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        say(f"{child.name} ended ({how}); starting it again in {child.pause_s:.1f} s")
+        child.start_again_at = now + child.pause_s
+        child.pause_s = min(child.pause_s * 3, LONGEST_PAUSE_S)
+
+    def stop(self) -> None:
+        """Stop all children in order."""
+        by_name = {child.name: child for child in self.children}
+        for name in STOP_ORDER:
+            child = by_name.get(name)
+            if child is None or child.process is None or child.process.poll() is not None:
+                continue
+            child.process.send_signal(child.stop_signal)
+            try:
+                child.process.wait(STOP_WITHIN_S[name])
+            except subprocess.TimeoutExpired:
+                say(f"{name} did not stop in {STOP_WITHIN_S[name]} s: killed")
+                child.process.kill()
+                child.process.wait()
+        for name in by_name:
+            (self.run_folder / f"{name}.pid").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is started: addresses and passwords."""
+
+    settings: Settings
+    metrics_ports: dict[str, int]
+    grafana: Path | None
+
+    def database_url(self, role: str, password: str) -> str:
+        return f"postgresql://{role}:{quote(password)}@127.0.0.1:{self.settings.postgres_port}/footfall"
+
+    def password(self, name: str) -> str:
+        return read_password(self.settings.key_dir, name)
+
+    def urls(self) -> dict[str, str]:
+        """What `make urls` prints."""
+        redis = f"redis://:{self.password('redis')}@127.0.0.1:{self.settings.redis_port}/0"
+        urls = {
+            "PIXEL_URL": f"http://127.0.0.1:{self.settings.pixel_port}",
+            "DATABASE_URL": self.database_url("analyst", self.password("analyst")),
+            "OWNER_DATABASE_URL": self.database_url("footfall", self.password("database")),
+            "REDIS_URL": redis,
+            "GRAFANA_URL": f"http://127.0.0.1:{self.settings.grafana_port}" if self.grafana else "",
+        }
+        for name, port in self.metrics_ports.items():
+            urls[f"{name.upper()}_METRICS_URL"] = f"http://127.0.0.1:{port}/metrics"
+        return urls
+
+    def environ(self, name: str) -> dict[str, str]:
+        """The environment of a service."""
+        data_dir = self.settings.data_dir.resolve()
+        ours = {
+            "DATA_DIR": str(data_dir),
+            "KEY_DIR": str(self.settings.key_dir.resolve()),
+            "COUNTRY_DATABASE": str(self.settings.country_database.resolve()),
+            "REDIS_URL": f"redis://127.0.0.1:{self.settings.redis_port}/0",
+            "DATABASE_URL": f"postgresql://footfall@127.0.0.1:{self.settings.postgres_port}/footfall",
+            "DATABASE_PASSWORD": self.password("database"),
+            "REDIS_PASSWORD": self.password("redis"),
+            "METRICS_PORT": str(self.metrics_ports.get(name, 0)),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if name == "pixel":
+            ours["PIXEL_SOCKET"] = str(data_dir / "run/pixel.sock")
+        return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
+
+
+def take_folder(settings: Settings) -> IO[str]:
+    """DATA_DIR for this supervisor alone, until the returned file is closed. Raises ``ServerError``."""
+    run_folder = settings.data_dir / "run"
+    try:
+        run_folder.mkdir(parents=True, exist_ok=True)
+        lock = (run_folder / "supervisor.lock").open("w")
+    except OSError as error:
+        raise ServerError(f"DATA_DIR: cannot write to {run_folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ServerError(
+            f"DATA_DIR: `make run` runs already in {settings.data_dir}; stop it, or set another DATA_DIR"
+        ) from None
+    return lock
+
+
+def recorded_servers(data_dir: Path) -> dict[str, dict[str, object]]:
+    """Which servers made DATA_DIR; empty for a new one."""
+    with contextlib.suppress(FileNotFoundError):
+        loaded: dict[str, dict[str, object]] = json.loads((data_dir / "servers.json").read_text())
+        return loaded
+    return {}
+
+
+def check_ports(settings: Settings) -> None:
+    """Raises ``ServerError`` with every port that is taken."""
+    wanted = {
+        "PIXEL_PORT": settings.pixel_port,
+        "POSTGRES_PORT": settings.postgres_port,
+        "REDIS_PORT": settings.redis_port,
+    }
+    problems = [
+        f"{name}: port {port} is taken on 127.0.0.1; stop what listens there or set another {name}"
+        for name, port in wanted.items()
+        if not port_is_free(port)
+    ]
+    if len(set(wanted.values())) < len(wanted):
+        problems.append(f"{', '.join(wanted)}: must be three different ports")
+    if problems:
+        raise ServerError("\n".join(problems))
+
+
+def servers_of(settings: Settings) -> tuple[Postgres, Redis]:
+    """The servers for DATA_DIR, made ready to start; DATA_DIR remembers which. Raises ``ServerError``."""
+    data_dir = settings.data_dir.resolve()
+    recorded = recorded_servers(data_dir)
+    copies = data_dir / "servers"
+    chosen = {}
+    for kind, found in (("postgres", find_postgres()), ("redis", find_redis())):
+        chosen[kind] = choose(found, kind, recorded.get(kind))
+    copies.mkdir(exist_ok=True)
+    binaries = {kind: readable_by_servers(item, copies) for kind, item in chosen.items()}
+    postgres = Postgres(
+        binaries["postgres"],
+        data_dir / "postgres",
+        settings.postgres_port,
+        read_password(settings.key_dir, "database"),
+    )
+    redis = Redis(
+        binaries["redis"],
+        data_dir / "redis",
+        settings.redis_port,
+        read_password(settings.key_dir, "redis"),
+    )
+    postgres.initialise()
+    redis.initialise()
+    record = {kind: item.as_record() for kind, item in chosen.items()}
+    write_atomically(data_dir / "servers.json", json.dumps(record, indent=2) + "\n")
+    return postgres, redis
+
+
+def server_child(server: Postgres | Redis, name: str, stop_signal: int, death_signal: int, log: Path) -> Child:
+    """A database server as a child; its words go to a file."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return spawn(server.command(), as_server=True, death_signal=death_signal, log=log)
+
+    return Child(name, start, stop_signal, server.is_ready)
+
+
+def service_child(stack: Stack, name: str) -> Child:
+    """One of our services as a child; its words go where the supervisor's go."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return spawn([sys.executable, "-m", f"services.{name}"], environ=stack.environ(name))
+
+    def is_ready() -> bool:
+        port = stack.settings.pixel_port if name == "pixel" else stack.metrics_ports[name]
+        return not port_is_free(port)
+
+    return Child(name, start, signal.SIGTERM, is_ready)
+
+
+def find_grafana() -> Path | None:
+    """Grafana's program on this machine."""
+    found = shutil.which("grafana") or shutil.which("grafana-server")
+    return Path(found) if found else None
+
+
+def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
+    """Grafana, provisioned from ``grafana/``."""
+    data_dir = stack.settings.data_dir.resolve() / "grafana"
+    data_dir.mkdir(exist_ok=True)
+    home = next(
+        (str(path) for path in (program.resolve().parents[1], Path("/usr/share/grafana")) if (path / "public").exists()),
+        "/usr/share/grafana",
+    )
+    environ = {
+        **os.environ,
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_SERVER_HTTP_PORT": str(stack.settings.grafana_port),
+        "GF_PATHS_DATA": str(data_dir),
+        "GF_PATHS_LOGS": str(data_dir / "log"),
+        "GF_PATHS_PLUGINS": str(data_dir / "plugins"),
+        "GF_PATHS_PROVISIONING": str(ROOT / "grafana/provisioning"),
+        "GF_SECURITY_ADMIN_PASSWORD": stack.password("grafana_admin"),
+        "GF_ANALYTICS_REPORTING_ENABLED": "false",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_DATE_FORMATS_DEFAULT_TIMEZONE": stack.settings.report_timezone.key,
+        "FOOTFALL_PG_HOST": f"127.0.0.1:{stack.settings.postgres_port}",
+        "FOOTFALL_PG_DATABASE": "footfall",
+        "FOOTFALL_GRAFANA_READER_PASSWORD": stack.password("grafana_reader"),
+        "FOOTFALL_GRAFANA_EXPLORER_PASSWORD": stack.password("grafana_explorer"),
+        "FOOTFALL_DASHBOARDS": str(ROOT / "grafana/dashboards"),
+    }
+    arguments: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
+    return Child(
+        "grafana",
+        lambda: spawn(arguments, environ=environ, log=log),
+        signal.SIGTERM,
+        lambda: not port_is_free(stack.settings.grafana_port),
+    )
+
+
+def make_database(stack: Stack, postgres: Postgres) -> None:
+    """The database itself, unless it is there."""
+    import psycopg  # noqa: PLC0415 - the venv is sure to have it only when we get here
+
+    url = stack.database_url("footfall", stack.password("database")).rsplit("/", 1)[0] + "/postgres"
+    with psycopg.connect(url, autocommit=True) as connection:
+        if not connection.execute("select from pg_database where datname = 'footfall'").fetchone():
+            connection.execute("create database footfall")
+
+
+def migrate(stack: Stack) -> None:
+    """Bring the database to this version. Raises ``ServerError``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "services.migrate"], env=stack.environ("migrate"), check=False, cwd=ROOT
+    )
+    if done.returncode:
+        raise ServerError("the migration failed; its error stands above")
+
+
+def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
+    """Everything up, in order. Raises ``ServerError``."""
+    logs = settings.data_dir.resolve() / "log"
+    logs.mkdir(exist_ok=True)
+    settings.key_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_passwords(settings.key_dir)
+    own_folder(settings.data_dir / "postgres")
+    check_ports(settings)
+    postgres, redis = servers_of(settings)
+    ports = {name: free_port() for name in ("pixel", "enricher", "rollup")}
+    stack = Stack(settings, ports, find_grafana())
+    supervisor.add(server_child(postgres, "postgres", signal.SIGINT, signal.SIGQUIT, logs / "postgres.log"))
+    supervisor.add(server_child(redis, "redis", signal.SIGTERM, signal.SIGKILL, logs / "redis.log"))
+    make_database(stack, postgres)
+    migrate(stack)
+    country_data.provide(settings.country_database, say)
+    for name in ("enricher", "rollup", "pixel"):
+        supervisor.add(service_child(stack, name))
+    if stack.grafana and port_is_free(settings.grafana_port):
+        supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
+    elif stack.grafana:
+        say(f"GRAFANA_PORT: port {settings.grafana_port} is taken on 127.0.0.1; Grafana is not started")
+    write_atomically(settings.data_dir / "run/stack.json", json.dumps(stack.urls(), indent=2))
+    (settings.data_dir / "run/stack.json").chmod(0o600)
+    return stack
+
+
+def announce(stack: Stack) -> None:
+    """Where each part answers."""
+    urls = stack.urls()
+    say("")
+    say("Footfall is ready. Ctrl-C stops it; the data stay in " + str(stack.settings.data_dir.resolve()))
+    say(f"  pixel     {urls['PIXEL_URL']}/a.gif   (what it records: {urls['PIXEL_URL']}/privacy/)")
+    say(f'  tag       <script defer src="{urls["PIXEL_URL"]}/a.js"></script>')
+    say(f"  SQL       psql {urls['DATABASE_URL']}")
+    if urls["GRAFANA_URL"]:
+        say(f"  Grafana   {urls['GRAFANA_URL']}   user admin, password {stack.password('grafana_admin')}")
+    else:
+        say("  Grafana   no `grafana` program was found on this machine: install it, or use docker-compose up")
+    say("  all addresses: make urls")
+    say("")
+
+
+def main() -> int:
+    """0 after a stop that was asked for, 1 with an error that says what to do."""
+    if os.environ.get("MAKELEVEL") and sys.platform == "linux":
+        die_with_parent(os.getppid(), signal.SIGTERM)  # `make` was killed
+    try:
+        settings = load_settings()
+        lock = take_folder(settings)
+    except SettingsError as error:
+        say("Some settings are wrong:\n  " + "\n  ".join(error.problems))
+        return 1
+    except ServerError as error:
+        say(str(error))
+        return 1
+    supervisor = Supervisor(settings.data_dir / "run")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    try:
+        stack = start_all(settings, supervisor)
+        announce(stack)
+        supervisor.watch()
+    except KeyboardInterrupt:
+        pass
+    except (ServerError, OSError) as error:
+        say(str(error))
+        return 1
+    finally:
+        say("stopping")
+        supervisor.stop()
+        (settings.data_dir / "run/stack.json").unlink(missing_ok=True)
+        lock.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
