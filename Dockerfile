@@ -51,8 +51,8 @@ COPY services/*.* services/
 COPY services/${SERVICE} services/${SERVICE}
 COPY migrations migrations
 # Compiled now, as the file system is read-only at run time; without times in the compiled files, so that
-# the same code is the same layer.
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash services \
+# the same code is the same layer; readable to all, however private a umask the clone was made with.
+RUN chmod -R a+rX . && python3 -m compileall -q --invalidation-mode unchecked-hash services \
     && if [ "$SERVICE" != migrate ]; then rm -r migrations; fi
 
 # --- The image -----------------------------------------------------------------------------------------

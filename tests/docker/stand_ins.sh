@@ -1,12 +1,13 @@
 #!/bin/bash
-# Makes a machine without an image registry ready for tests/docker: starts an engine if none answers, and
-# makes Debian-based stand-ins for the official base images, under their names, where they are missing.
+# Makes a CI machine ready for tests/docker: starts an engine if none answers, and sees to it that the base
+# images of Dockerfile and docker-compose.yml are there. Where no registry gives the official ones, it makes
+# stand-ins from Debian under their names: not for a machine on which Footfall is then deployed.
 #
-#   sudo tests/docker/stand_ins.sh
+#   sudo tests/docker/stand_ins.sh && pytest -m docker
 #
-# Wants Debian's docker.io, debootstrap and iptables. Safe to run twice, and at once: what is there stays.
-# A stand-in is made again when its recipe changed; an image that is not a stand-in (a pulled one) is used
-# as it is. Exit: 0 ready; 77 and a line "skipped: reason" where no engine can be had; else a failure.
+# Wants Debian's docker.io, debootstrap and iptables. Safe to run twice, and at once: what is there stays;
+# only a stand-in is made again, when its recipe changed.
+# Exit: 0 ready; 77 and a line "skipped: reason" where no engine can be had; else a failure.
 set -euo pipefail
 
 SUITE=trixie
@@ -93,13 +94,18 @@ make_base() {
     rm -rf "$tree"
 }
 
-# The classic builder: the newer one is a plug-in of its own, which Debian does not install.
-make_stand_in() {
+# Made with the classic builder: the newer one is a plug-in of its own, which Debian does not install.
+need_image() {
     local name=$1 image
     image=$(image_of "$name")
     [ -n "$image" ] || { say "no image of $name in Dockerfile or docker-compose.yml"; exit 1; }
     is_wanted "$image" || { say "$image is there"; return; }
-    say "making $image"
+    if timeout 300 docker pull --quiet "$image" > "$STATE/$name.log" 2>&1; then
+        say "$image pulled"
+        return
+    fi
+    make_base
+    say "making $image, as no registry gives it"
     DOCKER_BUILDKIT=0 docker build --quiet --build-arg "BASE=$BASE" --label "$LABEL=$RECIPE" \
         --tag "$image" --file "$HERE/stand_ins/$name.Dockerfile" "$HERE/stand_ins" > "$STATE/$name.log" 2>&1 \
         || { say "making $image failed:"; tail -20 "$STATE/$name.log"; exit 1; }
@@ -113,10 +119,5 @@ say "engine $(docker version --format '{{.Server.Version}}')"
 RECIPE=$(recipe)
 BASE=footfall-stand-in:$SUITE
 for name in python postgres redis; do
-    if is_wanted "$(image_of "$name")"; then
-        make_base
-    fi
-done
-for name in python postgres redis; do
-    make_stand_in "$name"
+    need_image "$name"
 done

@@ -1,0 +1,107 @@
+"""What docker-compose.yml promises, read from the file: needs no engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from services.settings import CATALOGUE
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ONE_SHOTS = {"passwords", "migrate"}
+OWN_STOP_S = 10  # in which a service of ours stops by itself
+
+
+def environ() -> dict[str, str]:
+    """This process's environment without what compose would take from it."""
+    ours = {setting.name for setting in CATALOGUE}
+    return {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("COMPOSE_")}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_can_write_to_nothing_but_its_volumes_and_tmp(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all("size=" in mount for mount in service["tmpfs"])
+    assert "privileged" not in service and "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nobody_but_the_one_shot_may_write_passwords(name: str) -> None:
+    mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords:")]
+    assert mounts == ["passwords:/keys/passwords" + ("" if name == "passwords" else ":ro")]
+
+
+def test_only_those_who_seal_and_open_see_the_keys() -> None:
+    assert {name for name, service in SERVICES.items() if "keys:/keys" in service["volumes"]} == {
+        "pixel",
+        "enricher",
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_the_pixel_answers_other_machines(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert (name == "pixel") != port.startswith("127.0.0.1:"), port
+
+
+def test_the_pixel_and_postgresql_share_no_network() -> None:
+    assert not set(SERVICES["pixel"]["networks"]) & set(SERVICES["postgres"]["networks"])
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS)
+def test_a_service_is_watched_restarted_and_given_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+    assert int(service["stop_grace_period"].removesuffix("s")) > OWN_STOP_S
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_logs_do_not_fill_the_disk(name: str) -> None:
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_two_stacks_fit_on_one_machine() -> None:
+    assert not any("container_name" in service for service in SERVICES.values())
+    assert all(volume is None for volume in COMPOSE["volumes"].values())  # no fixed names
+
+
+def test_every_setting_of_the_owner_reaches_the_services() -> None:
+    passed = SERVICES["pixel"]["environment"]
+    assert {s.name for s in CATALOGUE if s.group == "site"} <= passed.keys()
+    assert passed.keys() <= {s.name for s in CATALOGUE}, "a setting that does not exist"
+
+
+def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:
+    for setting in CATALOGUE:
+        if setting.group == "site":
+            # `${NAME:-}`: empty, which means the default; but where empty means something, the default.
+            default = ":-" if setting.empty is None else f"-{setting.default}"
+            wanted = "${" + setting.name + default + "}"
+            assert SERVICES["pixel"]["environment"][setting.name] == wanted
+
+
+@pytest.mark.parametrize("command", [["docker-compose"], ["docker", "compose"]], ids=["1.29", "2"])
+def test_compose_accepts_the_file_without_a_warning(command: list[str], tmp_path: Path) -> None:
+    if not shutil.which(command[0]):
+        pytest.skip(f"skipped: {command[0]} is not installed")
+    if subprocess.run([*command, "version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"skipped: {' '.join(command)} is not installed")
+    (tmp_path / "empty.env").touch()  # not the .env of whoever runs the tests
+    answer = subprocess.run(
+        [*command, "--file", ROOT / "docker-compose.yml", "--env-file", tmp_path / "empty.env", "config"],
+        capture_output=True, text=True, check=False, env=environ(),
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
