@@ -1,0 +1,12 @@
+"""Columns that several tables have: the same field looks the same everywhere."""
+
+from grafana.panels import COUNT, Column
+
+HOST = Column("host", "Host", width_px=180)
+PATH = Column("path", "Page", link="page_address", link_title="Open the page")
+TITLE = Column("title", "Title")
+SOURCE = Column("source", "Source")
+CHANNEL = Column("channel", "Channel", width_px=110)
+REFERRER = Column("referrer", "Referrer", link="referrer_address", link_title="Open the referrer")
+PAGEVIEWS = Column("pageviews", "Pageviews", COUNT, width_px=150, gauge=True)
+VISITORS = Column("visitors", "Visitors", COUNT, width_px=110)

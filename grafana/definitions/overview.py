@@ -1,0 +1,107 @@
+"""``overview``: how many people came, from where, to which pages."""
+
+from grafana.country_map import country_map
+from grafana.dashboard import Dashboard, Row
+from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, REFERRER, SOURCE, TITLE, VISITORS
+from grafana.panels import Column, stat, table, text, time_series
+
+HUMAN = "Hits of people: bots and the owner's own visits are left out."
+SUMMED = "Daily visitors, summed: someone who comes on two days counts twice."
+
+FIGURES = Row(4, [
+    stat(
+        "Pageviews",
+        "overview/pageviews.sql",
+        f"Pages loaded. {HUMAN}",
+        width=8,
+    ),
+    stat(
+        "Visitors",
+        "overview/visitors.sql",
+        f"{SUMMED} A visitor is a distinct session of a day.",
+        width=8,
+    ),
+    stat(
+        "Anonymous pageviews",
+        "overview/anonymous_pageviews.sql",
+        "Pageviews without a session, such as under a privacy signal: counted as pageviews, in no visitor.",
+        width=8,
+    ),
+])  # fmt: skip
+
+OVER_TIME = Row(9, [
+    time_series(
+        "Pageviews and visitors over time",
+        "overview/traffic_over_time.sql",
+        f"Each point is a day of the reporting time zone and stands at its beginning. {HUMAN}",
+        names={"pageviews": "Pageviews", "visitors": "Visitors"},
+        width=24,
+    ),
+])  # fmt: skip
+
+COUNTRIES = Row(13, [
+    country_map(
+        "Countries",
+        "overview/countries_map.sql",
+        f"Visitors of each country. {SUMMED} Dots are countries too small for a shape. "
+        "Hits of an unknown country are in the list only.",
+        value="visitors",
+        heading="Visitors",
+        width=15,
+    ),
+    table(
+        "Countries, listed",
+        "overview/countries.sql",
+        f"Visitors and pageviews of each country. {SUMMED} Unknown: the address is in no country's range.",
+        [
+            Column("flag", " ", width_px=50),
+            Column("name", "Country"),
+            VISITORS._replace(gauge=True, width_px=150),
+            PAGEVIEWS._replace(gauge=False, width_px=110),
+        ],
+        width=9,
+    ),
+])  # fmt: skip
+
+PAGES = Row(12, [
+    table(
+        "Popular pages",
+        "overview/popular_pages.sql",
+        "The 100 pages with the most pageviews. Visitors of a page on each day, summed over days. "
+        "The title is the newest that the page was seen with.",
+        [HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
+    ),
+])  # fmt: skip
+
+SOURCES = Row(12, [
+    table(
+        "Sources",
+        "overview/sources.sql",
+        "The 100 sources with the most pageviews: named origins, else the referrer's host. "
+        "Direct: no referrer, or the site itself. Visitors of a source on each day, summed over days.",
+        [SOURCE, CHANNEL, PAGEVIEWS, VISITORS],
+        width=8,
+    ),
+    table(
+        "Referrers and the pages they led to",
+        "overview/referrals.sql",
+        "The 100 pairs with the most pageviews. Hits with a source only.",
+        [SOURCE, REFERRER, HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
+        width=16,
+    ),
+])  # fmt: skip
+
+CREDIT = Row(2, [
+    text(
+        "",
+        "Countries: [IP Geolocation by DB-IP](https://db-ip.com), CC BY 4.0.",
+        "Where the countries come from; their licence asks for this line.",
+    ),
+])  # fmt: skip
+
+OVERVIEW = Dashboard(
+    uid="overview",
+    title="Overview",
+    description="Pageviews, visitors, countries, pages and sources.",
+    rows=[FIGURES, OVER_TIME, COUNTRIES, PAGES, SOURCES, CREDIT],
+)

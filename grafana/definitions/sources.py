@@ -1,0 +1,45 @@
+"""``sources``: where people came from."""
+
+from grafana.dashboard import Dashboard, Row
+from grafana.definitions.columns import CHANNEL, PAGEVIEWS, REFERRER, SOURCE, VISITORS
+from grafana.panels import bars, table, time_series
+
+CHANNELS = Row(10, [
+    bars(
+        "Channels",
+        "sources/channels.sql",
+        "Pageviews of each channel, which is a kind of source. Direct: no referrer, or the site itself.",
+        width=8,
+    ),
+    time_series(
+        "Channels over time",
+        "sources/channels_over_time.sql",
+        "Pageviews a day of each channel, on the days with any traffic.",
+        width=16,
+    ),
+])  # fmt: skip
+
+LISTS = Row(20, [
+    table(
+        "Sources",
+        "sources/sources.sql",
+        "The 1,000 sources with the most pageviews: named origins, else the referrer's host. "
+        "Visitors of a source on each day, summed over days.",
+        [SOURCE, CHANNEL, PAGEVIEWS, VISITORS],
+        width=11,
+    ),
+    table(
+        "Referrers",
+        "sources/referrers.sql",
+        "The 1,000 referrers with the most pageviews. –: the source is known from the page's address alone.",
+        [SOURCE, REFERRER, PAGEVIEWS],
+        width=13,
+    ),
+])  # fmt: skip
+
+SOURCES = Dashboard(
+    uid="sources",
+    title="Sources",
+    description="Where people came from: channels, sources, referrers.",
+    rows=[CHANNELS, LISTS],
+)

@@ -1,0 +1,17 @@
+-- overview/countries.sql: every country, and those hits whose country is unknown.
+with days as (
+    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
+           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
+    from installation
+), found as (
+    select country, sum(visitors) as visitors, sum(pageviews) as pageviews
+    from daily_countries
+    where day between (select first_day from days) and (select last_day from days)
+      and ('__all__' in ($site) or site in ($site))
+    group by country
+)
+select coalesce(c.flag, '🏳') as flag, coalesce(c.name, found.country, 'Unknown') as name,
+       found.visitors, found.pageviews
+from found
+left join countries c on c.country = found.country
+order by found.visitors desc, found.pageviews desc, name

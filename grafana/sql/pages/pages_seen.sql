@@ -1,0 +1,15 @@
+-- pages/pages_seen.sql: different pages with at least one pageview.
+with days as (
+    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
+           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
+    from installation
+), found as (
+    select site, host, path
+    from daily_pages
+    where day between (select first_day from days) and (select last_day from days)
+      and ('__all__' in ($site) or site in ($site))
+    group by site, host, path
+)
+select count(*) as pages
+from found
+having exists (select from daily_pages)

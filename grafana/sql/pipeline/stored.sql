@@ -1,0 +1,11 @@
+-- pipeline/stored.sql: rows of hits.
+with days as (
+    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
+           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
+    from installation
+)
+select coalesce(sum(stored), 0) as stored
+from ledger
+where day between (select first_day from days) and (select last_day from days)
+  and ('__all__' in ($site) or site in ($site))
+having exists (select from ledger)

@@ -1,0 +1,2 @@
+-- variables/site.sql: every site that was ever counted.
+select distinct site from daily_traffic order by site

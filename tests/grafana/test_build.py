@@ -1,0 +1,156 @@
+"""The committed dashboards are as built, and of a form that Grafana 9.4 and the newest take."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from grafana.build import FOLDER, differences, main, write
+from grafana.definitions import DASHBOARDS
+from grafana.panels import NO_DATA, SQL, WHOLE_DAYS
+from tests.grafana.dashboards import (
+    Json,
+    data_sources,
+    load_dashboards,
+    overridden_fields,
+    panels_with_data,
+    values_of,
+)
+
+# On 9.4 and on the newest; not `graph` and `table-old`, which are gone.
+PANEL_TYPES = {
+    "barchart", "bargauge", "gauge", "geomap", "heatmap", "histogram", "logs", "piechart", "stat",
+    "state-timeline", "status-history", "table", "text", "timeseries",
+}  # fmt: skip
+FILES = load_dashboards()
+
+
+@pytest.fixture(params=FILES)
+def dashboard(request: pytest.FixtureRequest) -> Json:
+    return FILES[request.param]
+
+
+def test_the_committed_dashboards_are_as_built() -> None:
+    assert differences(FOLDER) == []
+
+
+def test_check_names_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("grafana.build.FOLDER", tmp_path)
+    assert main([]) == 0
+    assert main(["--check"]) == 0
+    (tmp_path / "overview.json").write_text("{}")
+    (tmp_path / "edited-by-hand.json").write_text("{}")
+    assert main(["--check"]) == 1
+    assert "overview.json differs\nedited-by-hand.json is not built\n" in capsys.readouterr().err
+
+
+def test_writing_removes_what_is_not_built(tmp_path: Path) -> None:
+    (tmp_path / "former.json").write_text("{}")
+    write(tmp_path)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(d.uid for d in DASHBOARDS)
+
+
+def test_every_file_of_sql_is_used_once_and_names_itself() -> None:
+    used = [text for file in FILES.values() for text in values_of(file, "rawSql")]
+    variable = [v["query"] for v in FILES["overview"]["templating"]["list"]]
+    for path in sorted(SQL.rglob("*.sql")):
+        text = path.read_text("utf-8")
+        assert text.startswith(f"-- {path.relative_to(SQL).as_posix()}: "), path
+        assert (used + variable).count(text.strip()) == 1, path
+        assert "--" not in text.replace("\n--", "").lstrip("-"), f"{path}: comments stand at the top"
+
+
+def test_uids_are_those_of_the_files_and_the_generator_is_named(dashboard: Json) -> None:
+    assert FILES[dashboard["uid"]] == dashboard
+    assert len({file["uid"] for file in FILES.values()}) == len({file["title"] for file in FILES.values()})
+    assert "python -m grafana.build" in dashboard["description"]
+
+
+def test_range_zone_and_links(dashboard: Json) -> None:
+    assert dashboard["schemaVersion"] == 37
+    assert dashboard["time"] == {"from": "now-30d", "to": "now"}
+    assert dashboard["timezone"] == ""
+    (links,) = dashboard["links"]
+    assert (links["keepTime"], links["includeVars"]) == (True, True)
+    assert set(links["tags"]) <= set(dashboard["tags"])
+
+
+def test_every_panel_has_an_id_a_known_type_and_a_description(dashboard: Json) -> None:
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in dashboard["panels"]:
+        assert panel["type"] in PANEL_TYPES
+        assert len(panel["description"]) > 15, panel["title"]
+
+
+def test_no_panel_lies_on_another(dashboard: Json) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_daily_panels_say_that_they_cover_whole_days(dashboard: Json) -> None:
+    for panel in panels_with_data(dashboard):
+        (target,) = panel["targets"]
+        assert ("$__timeFrom()" in target["rawSql"]) == (WHOLE_DAYS in panel["description"])
+
+
+def test_every_data_source_is_one_of_ours(dashboard: Json) -> None:
+    assert {source["uid"] for source in values_of(dashboard, "datasource")} <= set(data_sources())
+    assert {source["type"] for source in values_of(dashboard, "datasource")} == {"postgres"}
+
+
+def test_an_empty_result_is_said_in_words(dashboard: Json) -> None:
+    for panel in panels_with_data(dashboard):
+        assert panel["fieldConfig"]["defaults"]["noValue"] == NO_DATA
+        assert isinstance(panel["fieldConfig"]["defaults"]["custom"], dict)
+
+
+def test_nothing_is_fetched_from_the_internet(dashboard: Json) -> None:
+    for panel in dashboard["panels"]:
+        if panel["type"] == "geomap":
+            assert panel["options"]["basemap"]["type"] == "geojson"
+        for key in ("src", "gazetteer"):
+            assert all(file.startswith("public/") for file in values_of(panel, key)), panel["title"]
+        assert not values_of(panel, "server")
+
+
+def test_gauges_in_cells_are_written_as_9_4_reads_them(dashboard: Json) -> None:
+    for panel in dashboard["panels"]:
+        if panel["type"] == "table":
+            assert "cellOptions" not in str(panel)
+            modes = [p.get("custom.displayMode") for p in overridden_fields(panel).values()]
+            assert set(modes) <= {None, "gradient-gauge"}
+
+
+def test_addresses_in_links_are_not_encoded_twice(dashboard: Json) -> None:
+    for url in (url for panel in dashboard["panels"] for url in values_of(panel, "url")):
+        assert re.fullmatch(r"\$\{__data\.fields\.\w+:raw\}", url)
+
+
+def test_all_is_a_value_that_needs_no_row(dashboard: Json) -> None:
+    (site,) = dashboard["templating"]["list"]
+    assert (site["name"], site["multi"], site["includeAll"]) == ("site", True, True)
+    assert site["allValue"] == "'__all__'"
+    for panel in panels_with_data(dashboard):
+        sql = panel["targets"][0]["rawSql"]
+        assert sql.count("in ($site)") >= 2
+        assert sql.count("'__all__' in ($site)") * 2 == sql.count("$site")
+
+
+def test_countries_are_credited_where_they_are_shown(dashboard: Json) -> None:
+    shows = any("daily_countries" in sql for sql in values_of(dashboard, "rawSql"))
+    credits = [text for text in values_of(dashboard, "content") if "db-ip.com" in text]
+    assert bool(credits) == shows

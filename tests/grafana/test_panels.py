@@ -1,0 +1,158 @@
+"""Every panel's SQL runs as its role on a real, migrated PostgreSQL, empty and filled.
+
+The columns are those that the panel's options, overrides and links name, of types that Grafana can draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pytest
+
+from grafana.expand import ALL, expand, variable_value
+from tests.conftest import Database
+from tests.grafana.dashboards import (
+    Json,
+    load_dashboards,
+    overridden_fields,
+    panels_with_data,
+    referred_fields,
+    role_of,
+)
+from tests.grafana.rows import BEGIN, BLOG, END, SHOP, fill
+
+pytestmark = pytest.mark.servers
+
+FILES = load_dashboards()
+TEXT = {"text", "bpchar"}
+NUMBER = {"int4", "int8", "numeric", "float8"}
+
+
+class Result(NamedTuple):
+    """Rows, and each column's PostgreSQL type by its name."""
+
+    columns: dict[str, str]
+    rows: list[dict[str, Any]]
+
+
+def run(database: Database, datasource: Json, sql: str, variables: dict[str, str]) -> Result:
+    """A query as Grafana would send it, as the role of its data source."""
+    with database.connect(role_of(datasource)) as connection:
+        cursor = connection.execute(expand(sql, variables, BEGIN, END))
+        assert cursor.description
+        columns = {
+            column.name: connection.adapters.types[column.type_code].name for column in cursor.description
+        }
+        assert len(columns) == len(cursor.description), "two columns of one name"
+        return Result(columns, [dict(zip(columns, row, strict=True)) for row in cursor])
+
+
+def run_panel(database: Database, dashboard: Json, panel: Json, sites: Sequence[str] = (ALL,)) -> Result:
+    variables = {v["name"]: variable_value(v, sites) for v in dashboard["templating"]["list"]}
+    (target,) = panel["targets"]
+    return run(database, target["datasource"], target["rawSql"], variables)
+
+
+def panel_named(uid: str, title: str) -> Json:
+    found: list[Json] = [panel for panel in FILES[uid]["panels"] if panel["title"] == title]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture(params=FILES)
+def dashboard(request: pytest.FixtureRequest) -> Json:
+    return FILES[request.param]
+
+
+def kinds(result: Result) -> list[str]:
+    """The columns as time, text or number, in order."""
+    names = {"timestamptz": "time"} | dict.fromkeys(TEXT, "text") | dict.fromkeys(NUMBER, "number")
+    return [names.get(kind, f"{kind} is drawn by no panel") for kind in result.columns.values()]
+
+
+def check_stat(panel: Json, result: Result) -> None:
+    assert kinds(result) == ["number"]
+    assert len(result.rows) <= 1
+    assert None not in [value for row in result.rows for value in row.values()]
+
+
+def check_bargauge(panel: Json, result: Result) -> None:
+    # An integer label would be drawn as a value.
+    assert kinds(result) == ["text", "number"]
+
+
+def check_timeseries(panel: Json, result: Result) -> None:
+    assert panel["targets"][0]["format"] == "time_series"
+    assert next(iter(result.columns)) == "time"
+    if "metric" in result.columns:
+        assert kinds(result) == ["time", "text", "number"]
+        lines = {(row["time"], row["metric"]) for row in result.rows}
+        assert len(lines) == len(result.rows), "two points of one line at one time"
+    else:
+        assert kinds(result) == ["time"] + ["number"] * len(overridden_fields(panel))
+        assert set(result.columns) == {"time", *overridden_fields(panel)}
+    times = [row["time"] for row in result.rows]
+    assert times == sorted(times)
+
+
+def check_table(panel: Json, result: Result) -> None:
+    fields = overridden_fields(panel)
+    assert list(result.columns) == list(fields), "the table shows the columns in the order of the SQL"
+    for kind, (name, properties) in zip(kinds(result), fields.items(), strict=True):
+        assert kind == ("number" if "unit" in properties else "text"), name
+    for row in result.rows:
+        assert None not in row.values(), f"the cell would say {panel['fieldConfig']['defaults']['noValue']!r}"
+        assert "" not in row.values()
+
+
+def check_geomap(panel: Json, result: Result) -> None:
+    assert kinds(result) == ["text", "text", "text", "number", "number"]
+    if result.rows:
+        first, *countries = result.rows
+        assert set(first.values()) == {None}, "Grafana never colours the first row"
+        codes = [row["alpha_3"] for row in countries]
+        assert None not in codes
+        assert len(set(codes)) == len(codes)
+
+
+CHECKS = {
+    "stat": check_stat,
+    "bargauge": check_bargauge,
+    "timeseries": check_timeseries,
+    "table": check_table,
+    "geomap": check_geomap,
+}
+
+
+def test_an_empty_database_gives_no_row_and_no_error(database: Database, dashboard: Json) -> None:
+    for panel in panels_with_data(dashboard):
+        result = run_panel(database, dashboard, panel)
+        assert result.rows == [], panel["title"]
+        CHECKS[panel["type"]](panel, result)
+
+
+@pytest.mark.parametrize("sites", [[ALL], [BLOG], [BLOG, SHOP]], ids=["all", "one", "two"])
+def test_every_panel_of_a_filled_database_gives_its_columns(
+    filled: Database, dashboard: Json, sites: list[str]
+) -> None:
+    for panel in panels_with_data(dashboard):
+        result = run_panel(filled, dashboard, panel, sites)
+        assert result.rows, panel["title"]
+        assert referred_fields(panel) <= set(result.columns), panel["title"]
+        CHECKS[panel["type"]](panel, result)
+
+
+def test_a_site_that_was_never_counted_is_no_error(filled: Database, dashboard: Json) -> None:
+    for panel in panels_with_data(dashboard):
+        CHECKS[panel["type"]](panel, run_panel(filled, dashboard, panel, ["never.example"]))
+
+
+def test_every_variable_is_asked_as_its_role(database: Database, dashboard: Json) -> None:
+    for variable in dashboard["templating"]["list"]:
+        assert run(database, variable["datasource"], variable["query"], {}).rows == []
+    with database.connect() as connection:
+        fill(connection)
+    for variable in dashboard["templating"]["list"]:
+        rows = run(database, variable["datasource"], variable["query"], {}).rows
+        assert [row["site"] for row in rows] == [BLOG, SHOP]
