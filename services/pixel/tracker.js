@@ -78,7 +78,7 @@
         // has the last word on these), and the second of two equal script tags.
         var name = "footfall " + endpoint;
         if (!navigator.webdriver && !window[name] && /^http/.test(location.protocol) &&
-            !/(^|\.)localhost\.?$|\.(local|test)\.?$|^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01]))(\.\d+)+$|^\[(::1?\]|f[cde])/.test(location.hostname)) {
+            !/(^|\.)(localhost|local|test)\.?$|^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01]))(\.\d+)+$|^\[(::1?\]|f[cde])/.test(location.hostname)) {
             window[name] = 1;
             document.addEventListener("visibilitychange", count);
             document.addEventListener("prerenderingchange", count);
