@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -20,6 +23,12 @@ def place_of(error: BaseException) -> str:
     """Where an error was raised, as ``file:line``, without any value that it saw."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """The way to where an error was raised, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-12:]]
 
 
 class _NamelessHandler(logging.Handler):
@@ -46,6 +55,21 @@ def _rename_event(_: Any, __: str, event: structlog.typing.EventDict) -> structl
     return {"action": event.pop("event"), **event}
 
 
+def _log_ends(log: Logger) -> None:
+    """Let an error that ends the process, or a thread, be a line of the log: its text may quote what it saw."""
+
+    def on_error(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            log.critical("crashed", error=type(error).__name__, place=place_of(error), path=frames_of(error))
+
+    def on_thread_error(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_value is not None:
+            on_error(arguments.exc_type, arguments.exc_value, None)
+
+    sys.excepthook = on_error
+    threading.excepthook = on_thread_error
+
+
 def make_logger(service: str) -> Logger:
     """The logger of a process; everything that its libraries log goes the same, arguments left out."""
     structlog.configure(
@@ -60,4 +84,5 @@ def make_logger(service: str) -> Logger:
     )
     log: Logger = structlog.get_logger().bind(service=service)
     logging.basicConfig(handlers=[_NamelessHandler(log)], level=logging.WARNING, force=True)
+    _log_ends(log)
     return log

@@ -336,7 +336,7 @@ def make_database(stack: Stack, postgres: Postgres) -> None:
 
     url = stack.database_url("footfall", stack.password("database")).rsplit("/", 1)[0] + "/postgres"
     with psycopg.connect(url, autocommit=True) as connection:
-        if not connection.execute("select from pg_database where datname = 'footfall'").fetchone():
+        if not connection.execute("select 1 from pg_database where datname = 'footfall'").fetchone():
             connection.execute("create database footfall")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.enricher.enrich import CannotEnrich, Enricher
+from services.enricher.redact import redact
 from services.hit import Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
 from services.hit_stream import Entry, entry_time_s
 from services.logs import place_of
@@ -60,8 +61,13 @@ def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int,
 
 
 def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -> DeadLetter:
-    """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again."""
+    """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again.
+
+    Queries, e-mail addresses and tokens go as well: no rule of the settings has been applied to it.
+    """
     kept = {name: getattr(raw, name) for name in raw.__struct_fields__ if name not in _PERSON}
+    for name in ("url", "referrer", "title"):
+        kept[name] = redact(kept[name].partition("?")[0] if name != "title" else kept[name])
     kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
     text = msgspec.json.encode(kept).decode()
     place = kept["hit_id"]

@@ -7,7 +7,6 @@ No answer quotes what was sent, and nothing that was sent reaches a log.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -39,7 +38,7 @@ BODY_WITHIN_S = 5.0
 KEEPALIVE_S = 75.0
 
 # One fixed line for each error: what to change, never what was sent.
-URL_LINE = "The page's address is missing or wrong: send url=https://… or a Referer header.\n"
+URL_LINE = "The page's address is missing or wrong: send url=https://... or a Referer header.\n"
 ID_LINE = "The id is no UUID: send one as 8-4-4-4-12 hexadecimal digits, or none.\n"
 QUERY_LINE = "The query is longer than 8,000 bytes: send the parameters by POST.\n"
 BODY_LINE = "The body is longer than 64 KiB: send less.\n"
@@ -72,11 +71,10 @@ def _answer(status: int, body: bytes, content_type: str, extra: dict[str, str]) 
     return web.Response(status=status, body=body or None, headers=headers)
 
 
-def page_answer(html: str, **extra: str) -> web.Response:
-    """A page for people: nothing from elsewhere, no script."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
-    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer", **extra}
-    return _answer(200, html.encode(), "text/html; charset=utf-8", headers)
+def page_answer(html: str) -> web.Response:
+    """A page for people."""
+    headers = {"Server": "footfall", **pages.page_headers()}
+    return web.Response(body=html.encode(), headers=headers)
 
 
 class _Protocol(RequestHandler):
@@ -293,7 +291,7 @@ class Pixel:
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             return None
-        except (web.PayloadAccessError, HttpProcessingError, ssl.SSLError):
+        except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError):
             return b"{"  # cut off or wrongly encoded: no parameters can be read from it
 
     async def _accept(self, outcome: Accepted, path: str, cors: dict[str, str], now_us: int) -> web.Response:

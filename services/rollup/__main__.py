@@ -90,7 +90,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
             log.warning("waiting", what="redis", error=type(error).__name__)
             time.sleep(PAUSE_S)
     schedule.stop()
-    thread.join(2)
+    thread.join(0.2)  # it may be waiting for PostgreSQL; as a daemon it ends with the process
 
 
 def main() -> int:
