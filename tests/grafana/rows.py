@@ -60,7 +60,7 @@ def _grouped(table: str, keys: str, where: str) -> str:
     return f"""
         insert into {table} ({keys}, pageviews, visitors)
         select {keys}, count(*), count(distinct session_id)
-        from hits where {HUMAN} and {where} group by {keys}"""  # noqa: S608
+        from hits where {HUMAN} and {where} group by {keys}"""
 
 
 ROLLUPS = [

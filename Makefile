@@ -1,0 +1,70 @@
+# The only entry. `make` alone lists the commands.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+DEV := $(VENV)/.dev
+RUN := $(VENV)/.run
+
+.PHONY: help run test bench check demo replay urls migrate lint types generated lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Installation is said on standard error, so that `make urls` prints nothing else.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; name another by PYTHON=") if sys.version_info < (3, 11) else 0'
+	@echo "making $(VENV) …" >&2
+	@$(PYTHON) -m venv $(VENV) >&2 || { echo "python3 -m venv failed: install the package python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(RUN): requirements/run.txt $(VENV)/pyvenv.cfg
+	@echo "installing locked dependencies (about 25 s, 200 MB) …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt >&2
+	@touch $@
+
+$(DEV): requirements/dev.txt $(VENV)/pyvenv.cfg
+	@echo "installing locked dependencies for development …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt >&2
+	@touch $(RUN) $@
+
+run: $(RUN) ## Run the whole product on this machine, without Docker
+	@exec $(PY) -m tools.run
+
+test: $(DEV) ## Run everything that must be green to deploy
+	@$(PY) -m tools.gate
+
+bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
+	@$(PY) -m bench
+
+check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
+	@$(PY) -m tools.check
+
+demo: $(RUN) ## Send believable visits to the running stack; DAYS=90 makes a history
+	@$(PY) -m tools.demo
+
+replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
+	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
+
+urls: $(RUN) ## Print the addresses of the running stack as NAME=value
+	@$(PY) -m tools.urls
+
+migrate: $(RUN) ## Bring the database at DATABASE_URL to this version
+	@$(PY) -m services.migrate
+
+lint: $(DEV) ## Check style
+	@$(VENV)/bin/ruff check services tools grafana bench tests
+	@$(VENV)/bin/ruff format --check services tools grafana bench tests
+
+types: $(DEV) ## Check types
+	@$(VENV)/bin/mypy
+
+generated: $(DEV) ## Write the files that are made from code: .env.example, dashboards
+	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
+	@$(PY) -m grafana.build
+
+lock: $(DEV) ## Lock dependencies anew (needs uv)
+	@for extra in pixel enricher rollup migrate run dev; do \
+		uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done

@@ -1,0 +1,40 @@
+"""Stacks for the tests that look from outside."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def make_stack() -> Iterator[Callable[..., Stack]]:
+    """Starts stacks with settings of their own; all are stopped at the end."""
+    stacks: list[Stack] = []
+
+    def make(start: bool = True, **settings: str) -> Stack:
+        # Not pytest's own folders: those are closed to the user that the servers run as.
+        folder = Path(tempfile.mkdtemp(prefix="footfall-stack-"))
+        folder.chmod(0o755)
+        stack = Stack(folder, dict(settings))
+        stacks.append(stack)
+        if start:
+            stack.start()
+        return stack
+
+    yield make
+    for stack in stacks:
+        if stack.process is not None:
+            stack.stop()
+        shutil.rmtree(stack.data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """One stack with the default settings, shared by tests that do not break it."""
+    return make_stack()

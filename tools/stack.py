@@ -1,0 +1,33 @@
+"""The stack that runs in DATA_DIR, for the tools that stand beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+class NoStack(Exception):
+    """Nothing runs in DATA_DIR; the text says what to do."""
+
+
+def data_dir() -> Path:
+    """DATA_DIR of this environment."""
+    return Path(os.environ.get("DATA_DIR") or "./data")
+
+
+def running_urls() -> dict[str, str]:
+    """Addresses of the running stack, as `make urls` prints them. Raises ``NoStack``."""
+    path = data_dir() / "run/stack.json"
+    try:
+        urls: dict[str, str] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise NoStack(f"nothing runs in DATA_DIR {data_dir().resolve()}: start it with `make run`") from None
+    except OSError as error:
+        raise NoStack(f"{path}: {error.strerror}") from None
+    return urls
+
+
+def pixel_socket() -> Path:
+    """The Unix socket on which the pixel takes hits from the owner's own tools."""
+    return data_dir().resolve() / "run/pixel.sock"
