@@ -1,12 +1,13 @@
 -- missing/missing_pages.sql: the 1,000 pairs of missing page and referrer with the most pageviews.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
     select host, path, referrer, sum(pageviews) as pageviews, max(day) as last_day
     from daily_missing
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by site, host, path, referrer
     order by pageviews desc, host, path, referrer

@@ -1,12 +1,13 @@
 -- missing/pages.sql: different missing pages that were asked for.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
     select site, host, path
     from daily_missing
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by site, host, path
 )

@@ -1,6 +1,6 @@
 -- overview/countries_map.sql: a row a country, after a first one that is none: Grafana never colours that.
 -- The countries named here have no shape in the map that ships with Grafana: a marker shows them.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
@@ -8,7 +8,8 @@ with days as (
     select c.alpha_3, c.country, c.name, sum(d.visitors) as visitors, sum(d.pageviews) as pageviews
     from daily_countries d
     join countries c on c.country = d.country
-    where d.day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where d.day between days.first_day and days.last_day
       and ('__all__' in ($site) or d.site in ($site))
     group by c.country
 ), placed as (

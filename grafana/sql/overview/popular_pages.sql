@@ -1,14 +1,15 @@
 -- overview/popular_pages.sql: the 100 pages with the most pageviews.
 -- Titles are looked up for those alone. A path is kept decoded: what means something else in an address is
 -- encoded again for the link.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
     select site, host, path, sum(pageviews) as pageviews, sum(visitors) as visitors
     from daily_pages
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by site, host, path
     order by pageviews desc, visitors desc, host, path

@@ -1,13 +1,14 @@
 -- overview/referrals.sql: the 100 pairs of referrer and page with the most pageviews.
 -- A link opens the referrer; where that is no web address, the page.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
     select site, source, referrer, host, path, sum(pageviews) as pageviews, sum(visitors) as visitors
     from daily_referrals
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by site, source, referrer, host, path
     order by pageviews desc, visitors desc, source, referrer, host, path

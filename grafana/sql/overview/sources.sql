@@ -1,13 +1,14 @@
 -- overview/sources.sql: the 100 sources with the most pageviews.
 -- Where there is none the channel stands: Direct.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 )
 select coalesce(source, channel) as source, channel, sum(pageviews) as pageviews, sum(visitors) as visitors
 from daily_sources
-where day between (select first_day from days) and (select last_day from days)
+cross join days
+where day between days.first_day and days.last_day
   and ('__all__' in ($site) or site in ($site))
 group by daily_sources.source, channel
 order by pageviews desc, visitors desc, source, channel

@@ -1,5 +1,5 @@
 -- pipeline/ledger.sql: what became of the accepted hits of each day and site. No site: none could be told.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
@@ -8,6 +8,7 @@ select to_char(day, 'YYYY-MM-DD') as day, coalesce(nullif(site, ''), '–') as s
        accepted, stored, duplicate, dead_lettered,
        accepted - stored - duplicate - dead_lettered as unaccounted
 from ledger
-where day between (select first_day from days) and (select last_day from days)
+cross join days
+where day between days.first_day and days.last_day
   and ('__all__' in ($site) or site in ($site))
 order by day desc, ledger.site

@@ -1,5 +1,5 @@
 -- pipeline/over_time.sql: a point a day, at its beginning, from the first day of the ledger.
-with days as (
+with days as materialized (
     select greatest(($__timeFrom()::timestamptz at time zone i.report_timezone)::date,
                     counted.first_day) as first_day,
            least(($__timeTo()::timestamptz at time zone i.report_timezone)::date,
@@ -19,7 +19,8 @@ with days as (
            sum(duplicate) as duplicate,
            sum(dead_lettered) as dead_lettered
     from ledger
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by day
 )

@@ -1,17 +1,19 @@
 -- sources/channels_over_time.sql: a point a day and channel; a day without pageviews has a zero.
-with days as (
+with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
     select day, channel, sum(pageviews) as pageviews
     from daily_sources
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
     group by day, channel
 ), counted as (
     select distinct day from daily_traffic
-    where day between (select first_day from days) and (select last_day from days)
+    cross join days
+    where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
 ), seen as (
     select distinct channel from found
