@@ -32,6 +32,8 @@ from tools.servers import (
     spawn,
 )
 
+pytest_plugins = ["tests.system.fixtures"]
+
 _numbers = itertools.count(1)
 
 
