@@ -1,5 +1,7 @@
 """The product as it is deployed, from a fresh clone, on a real Docker engine: all but Grafana.
 
+Once with each compose that is installed: docker-compose 1.29 and docker compose 2.
+
 Wants an engine that answers and the base images, which it may pull; tests/docker/stand_ins.sh sees to both
 on a CI machine. Everything here is made for the test and removed after it, except for the build cache.
 """
@@ -149,21 +151,18 @@ def need_engine() -> None:
         pytest.skip(f"skipped: no Docker engine answers (tests/docker/stand_ins.sh starts one): {reason[0]}")
 
 
-def compose_command() -> list[str]:
-    """docker-compose 1.29, else docker compose 2; skip where neither is installed."""
-    for command in (["docker-compose"], ["docker", "compose"]):
-        if not shutil.which(command[0]):
-            continue
-        if subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
-            return command
-    pytest.skip("skipped: neither docker-compose nor docker compose is installed")
+def need_compose(command: list[str]) -> None:
+    """Skip where this compose is not installed."""
+    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip(f"skipped: {' '.join(command)} is not installed")
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=[["docker-compose"], ["docker", "compose"]], ids=" ".join)
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The product from a fresh clone of what is committed, on ports of its own; removed afterwards."""
+    command: list[str] = request.param
     need_engine()
-    command = compose_command()
+    need_compose(command)
     folder = tmp_path_factory.mktemp("clone") / "footfall"
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
     ports = {name: str(free_port()) for name in ("PIXEL_PORT", "POSTGRES_PORT", "REDIS_PORT")}

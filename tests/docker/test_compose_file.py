@@ -92,7 +92,7 @@ def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:
             assert SERVICES["pixel"]["environment"][setting.name] == wanted
 
 
-@pytest.mark.parametrize("command", [["docker-compose"], ["docker", "compose"]], ids=["1.29", "2"])
+@pytest.mark.parametrize("command", [["docker-compose"], ["docker", "compose"]], ids=" ".join)
 def test_compose_accepts_the_file_without_a_warning(command: list[str], tmp_path: Path) -> None:
     if not shutil.which(command[0]):
         pytest.skip(f"skipped: {command[0]} is not installed")
