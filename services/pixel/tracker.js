@@ -55,10 +55,13 @@
                 });
             }).catch(function () {
                 // connect-src refuses, or the page broke fetch: an image may still go. With crossOrigin it
-                // carries no cookie to another origin either.
-                var image = new Image();
-                if (!owner) image.crossOrigin = "anonymous";
-                image.src = address;
+                // carries no cookie to another origin either. Not at once: Chromium (156) also rejects when
+                // the page is left or loaded anew, while the request goes on; then the timer never comes.
+                setTimeout(function () {
+                    var image = new Image();
+                    if (!owner) image.crossOrigin = "anonymous";
+                    image.src = address;
+                });
             });
         };
 

@@ -65,11 +65,15 @@ async def test_a_page_load_is_one_get_with_all_parameters(tab: Tab, site: Pages,
     assert not tab.errors
 
 
-async def test_each_page_load_has_its_own_id(tab: Tab, site: Pages, recorder: Recorder) -> None:
+async def test_each_page_load_has_its_own_id_and_sends_one_request_though_left_at_once(
+    tab: Tab, site: Pages, recorder: Recorder
+) -> None:
     site.put("/", page(head=tag(recorder)))
-    for _ in range(3):
+    for _ in range(10):
         await tab.open(site.url("/"))
-    assert len(hits(await recorder.wait_for(3))) == 3
+    await recorder.wait_for(10)
+    await tab.settle()
+    assert len(recorder.arrivals) == len(hits(recorder.arrivals)) == 10
 
 
 async def test_the_browsers_own_random_uuid_is_used_where_there_is_one(
