@@ -176,6 +176,9 @@ create table rollup_pages (
 );
 comment on table rollup_pages is 'Pageviews and visitors of a page on a day.';
 
+create index rollup_pages_day on rollup_pages (day);
+comment on index rollup_pages_day is 'Finds the days of a range over all sites.';
+
 create table rollup_sources (
     site text not null,
     day date not null,
@@ -199,6 +202,9 @@ create table rollup_referrals (
     unique nulls not distinct (site, day, source, referrer, host, path)
 );
 comment on table rollup_referrals is 'Pageviews and visitors that a referrer led to a page on a day. Hits with a source only.';
+
+create index rollup_referrals_day on rollup_referrals (day);
+comment on index rollup_referrals_day is 'Finds the days of a range over all sites.';
 
 create table rollup_countries (
     site text not null,

@@ -10,7 +10,10 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 STEPS: tuple[tuple[str, list[str]], ...] = (
     ("style", [str(BIN / "ruff"), "check", "--quiet", "services", "tools", "grafana", "bench", "tests"]),
-    ("format", [str(BIN / "ruff"), "format", "--quiet", "--check", "services", "tools", "grafana", "bench", "tests"]),
+    (
+        "format",
+        [str(BIN / "ruff"), "format", "--quiet", "--check", "services", "tools", "grafana", "bench", "tests"],
+    ),
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
     ("tests", [sys.executable, "-m", "pytest", "-q"]),
 )
@@ -22,7 +25,9 @@ def main(arguments: list[str]) -> int:
     for name, command in STEPS:
         print(f"== {name}", flush=True)
         extra = arguments if name == "tests" else []
-        if subprocess.run([*command, *extra], check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}).returncode:
+        if subprocess.run(
+            [*command, *extra], check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        ).returncode:
             failed.append(name)
     if failed and "tests" not in failed:
         print(f"failed: {', '.join(failed)} (see above)", file=sys.stderr)

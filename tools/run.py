@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+import psycopg
+
 from services.key_files import make_passwords, read_password
 from services.settings import Settings, SettingsError, load_settings
 from tools import country_data
@@ -267,7 +269,9 @@ def servers_of(settings: Settings) -> tuple[Postgres, Redis]:
     return postgres, redis
 
 
-def server_child(server: Postgres | Redis, name: str, stop_signal: int, death_signal: int, log: Path) -> Child:
+def server_child(
+    server: Postgres | Redis, name: str, stop_signal: int, death_signal: int, log: Path
+) -> Child:
     """A database server as a child; its words go to a file."""
 
     def start() -> subprocess.Popen[bytes]:
@@ -300,7 +304,11 @@ def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
     data_dir = stack.settings.data_dir.resolve() / "grafana"
     data_dir.mkdir(exist_ok=True)
     home = next(
-        (str(path) for path in (program.resolve().parents[1], Path("/usr/share/grafana")) if (path / "public").exists()),
+        (
+            str(path)
+            for path in (program.resolve().parents[1], Path("/usr/share/grafana"))
+            if (path / "public").exists()
+        ),
         "/usr/share/grafana",
     )
     environ = {
@@ -317,11 +325,16 @@ def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
         "GF_DATE_FORMATS_DEFAULT_TIMEZONE": stack.settings.report_timezone.key,
         "FOOTFALL_PG_HOST": f"127.0.0.1:{stack.settings.postgres_port}",
         "FOOTFALL_PG_DATABASE": "footfall",
-        "FOOTFALL_GRAFANA_READER_PASSWORD": stack.password("grafana_reader"),
-        "FOOTFALL_GRAFANA_EXPLORER_PASSWORD": stack.password("grafana_explorer"),
-        "FOOTFALL_DASHBOARDS": str(ROOT / "grafana/dashboards"),
+        "GF_FOOTFALL_READER_PASSWORD": stack.password("grafana_reader"),
+        "GF_FOOTFALL_EXPLORER_PASSWORD": stack.password("grafana_explorer"),
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(ROOT / "grafana/dashboards/overview.json"),
     }
-    arguments: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
+    arguments: list[str | Path] = [
+        program,
+        *(["server"] if program.name == "grafana" else []),
+        "--homepath",
+        home,
+    ]
     return Child(
         "grafana",
         lambda: spawn(arguments, environ=environ, log=log),
@@ -332,8 +345,6 @@ def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
 
 def make_database(stack: Stack, postgres: Postgres) -> None:
     """The database itself, unless it is there."""
-    import psycopg  # noqa: PLC0415 - the venv is sure to have it only when we get here
-
     url = stack.database_url("footfall", stack.password("database")).rsplit("/", 1)[0] + "/postgres"
     with psycopg.connect(url, autocommit=True) as connection:
         if not connection.execute("select 1 from pg_database where datname = 'footfall'").fetchone():
@@ -387,7 +398,9 @@ def announce(stack: Stack) -> None:
     if urls["GRAFANA_URL"]:
         say(f"  Grafana   {urls['GRAFANA_URL']}   user admin, password {stack.password('grafana_admin')}")
     else:
-        say("  Grafana   no `grafana` program was found on this machine: install it, or use docker-compose up")
+        say(
+            "  Grafana   no `grafana` program was found on this machine: install it, or use docker-compose up"
+        )
     say("  all addresses: make urls")
     say("")
 
@@ -414,7 +427,7 @@ def main() -> int:
         supervisor.watch()
     except KeyboardInterrupt:
         pass
-    except (ServerError, OSError) as error:
+    except (ServerError, OSError, psycopg.Error) as error:
         say(str(error))
         return 1
     finally:

@@ -20,6 +20,7 @@ MAX_CACHED_AGENTS = 20_000  # about 10 MB; a large site sees some 5,000 in a day
 RE2_MEMORY = 64 << 20
 
 _PRODUCT = re.compile(r"([A-Za-z][\w .-]{1,38}?)(?=[/;,)(\s]|$)")
+_COMPATIBLE = re.compile(r"compatible;\s*([A-Za-z][\w.-]{1,38})")
 _BROWSER_TOKENS = ("Mozilla/", "Opera/", "Opera ", "Dalvik/", "UCWEB", "Nokia", "BlackBerry", "SonyEricsson",
                    "SAMSUNG", "Links (", "Lynx/", "w3m/", "ELinks", "Dillo/", "NetSurf/")  # fmt: skip
 _ADDRESS = re.compile(r"https?://|www\.|[\w.-]+@[\w-]+\.\w", re.IGNORECASE)
@@ -96,7 +97,7 @@ def structural_bot(text: str) -> str | None:
         return None
     if _ADDRESS.search(text) is None and "MIDP" in text:
         return None  # a feature phone
-    match = _PRODUCT.search(text)
+    match = _COMPATIBLE.search(text) or _PRODUCT.search(text)
     return match[1].strip() if match else "odd User-Agent"
 
 
