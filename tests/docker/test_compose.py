@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.docker.test_compose_file import ROOT, environ
+from tests.docker.test_compose_file import COMPOSE_COMMANDS, ROOT, environ, need_compose
 from tools.servers import free_port
 
 pytestmark = pytest.mark.docker
@@ -151,13 +151,7 @@ def need_engine() -> None:
         pytest.skip(f"skipped: no Docker engine answers (tests/docker/stand_ins.sh starts one): {reason[0]}")
 
 
-def need_compose(command: list[str]) -> None:
-    """Skip where this compose is not installed."""
-    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
-        pytest.skip(f"skipped: {' '.join(command)} is not installed")
-
-
-@pytest.fixture(scope="module", params=[["docker-compose"], ["docker", "compose"]], ids=" ".join)
+@pytest.fixture(scope="module", params=COMPOSE_COMMANDS, ids=" ".join)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The product from a fresh clone of what is committed, on ports of its own; removed afterwards."""
     command: list[str] = request.param
