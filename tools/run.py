@@ -43,6 +43,7 @@ from tools.servers import (
     readable_by_servers,
     spawn,
 )
+from tools.stack import LOCK_FILE, STACK_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 # The order of starting; the order of stopping is pixel, enricher, rollup, grafana, redis, postgres.
@@ -59,9 +60,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Nobody ever reads half of it."""
     scratch = path.with_name(f".{path.name}.new")
+    scratch.touch(mode=mode)
     scratch.write_text(text)
     scratch.rename(path)
 
@@ -202,7 +204,7 @@ def take_folder(settings: Settings) -> IO[str]:
     run_folder = settings.data_dir / "run"
     try:
         run_folder.mkdir(parents=True, exist_ok=True)
-        lock = (run_folder / "supervisor.lock").open("w")
+        lock = (run_folder / LOCK_FILE).open("w")
     except OSError as error:
         raise ServerError(f"DATA_DIR: cannot write to {run_folder}: {error.strerror}") from error
     try:
@@ -211,6 +213,7 @@ def take_folder(settings: Settings) -> IO[str]:
         raise ServerError(
             f"DATA_DIR: `make run` runs already in {settings.data_dir}; stop it, or set another DATA_DIR"
         ) from None
+    (run_folder / STACK_FILE).unlink(missing_ok=True)  # of a supervisor that was killed
     return lock
 
 
@@ -284,7 +287,12 @@ def service_child(stack: Stack, name: str) -> Child:
     """One of our services as a child; its words go where the supervisor's go."""
 
     def start() -> subprocess.Popen[bytes]:
-        return spawn([sys.executable, "-m", f"services.{name}"], environ=stack.environ(name))
+        # With the supervisor gone there is nobody to stop them in order, and nothing that a kill could lose.
+        return spawn(
+            [sys.executable, "-m", f"services.{name}"],
+            death_signal=signal.SIGKILL,
+            environ=stack.environ(name),
+        )
 
     def is_ready() -> bool:
         port = stack.settings.pixel_port if name == "pixel" else stack.metrics_ports[name]
@@ -382,8 +390,7 @@ def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
         supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
     elif stack.grafana:
         say(f"GRAFANA_PORT: port {settings.grafana_port} is taken on 127.0.0.1; Grafana is not started")
-    write_atomically(settings.data_dir / "run/stack.json", json.dumps(stack.urls(), indent=2))
-    (settings.data_dir / "run/stack.json").chmod(0o600)
+    write_atomically(settings.data_dir / "run" / STACK_FILE, json.dumps(stack.urls(), indent=2), mode=0o600)
     return stack
 
 
@@ -433,7 +440,7 @@ def main() -> int:
     finally:
         say("stopping")
         supervisor.stop()
-        (settings.data_dir / "run/stack.json").unlink(missing_ok=True)
+        (settings.data_dir / "run" / STACK_FILE).unlink(missing_ok=True)
         lock.close()
     return 0
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
+from typing import IO
+
+LOCK_FILE = "supervisor.lock"  # held while a supervisor runs
+STACK_FILE = "stack.json"  # the addresses; there once everything is ready
 
 
 class NoStack(Exception):
@@ -18,14 +23,25 @@ def data_dir() -> Path:
 
 def running_urls() -> dict[str, str]:
     """Addresses of the running stack, as `make urls` prints them. Raises ``NoStack``."""
-    path = data_dir() / "run/stack.json"
+    path = data_dir() / "run" / STACK_FILE
     try:
+        with (data_dir() / "run" / LOCK_FILE).open() as lock:
+            if not _is_held(lock):
+                raise FileNotFoundError
         urls: dict[str, str] = json.loads(path.read_text())
     except FileNotFoundError:
         raise NoStack(f"nothing runs in DATA_DIR {data_dir().resolve()}: start it with `make run`") from None
     except OSError as error:
         raise NoStack(f"{path}: {error.strerror}") from None
     return urls
+
+
+def _is_held(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def pixel_socket() -> Path:

@@ -6,9 +6,11 @@ and a job that a kill interrupts leaves nothing half done.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+from types import FrameType
 
 import psycopg
 import redis
@@ -27,12 +29,20 @@ from services.settings import Settings, SettingsError, load_settings
 # RQ blocks for its worker's life less 15 s: a dead connection is noticed within that.
 WORKER_TTL_S = 30
 PAUSE_S = 0.5
+STOP_WITHIN_S = 2.0
 
 
 class Worker(rq.SimpleWorker):
     """RQ's worker, quiet: it would log a line a job, and set up a log of its own."""
 
     max_connection_wait_time = 2.0
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop after the job; RQ would wait for ever for a Redis that is away. A job may be cut off anywhere."""
+        timer = threading.Timer(STOP_WITHIN_S, os._exit, [0])
+        timer.daemon = True
+        timer.start()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def procline(self, message: str) -> None:
         """The process keeps its name."""
@@ -76,14 +86,14 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
     thread.start()
     log.info("started")
     while True:
-        worker = Worker(
-            queues,
-            connection=client,
-            serializer=JSONSerializer,
-            worker_ttl=WORKER_TTL_S,
-            log_job_description=False,
-        )
         try:
+            worker = Worker(
+                queues,
+                connection=client,
+                serializer=JSONSerializer,
+                worker_ttl=WORKER_TTL_S,
+                log_job_description=False,
+            )
             worker.work(logging_level="WARNING")
             break  # a signal
         except (RedisError, OSError, ValueError) as error:

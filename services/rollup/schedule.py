@@ -59,12 +59,14 @@ class Schedule:
         """Until ``stop``; waits for servers that are away."""
         pauses = pauses_s()
         while not self._stopped.is_set():
+            began_s = time.monotonic()
             try:
                 with self._connect() as connection:
                     connection.execute(f"listen {CHANNEL}")
-                    pauses = pauses_s()
                     self._watch(connection)
             except (psycopg.OperationalError, RedisError, OSError) as error:
+                if time.monotonic() - began_s > LOOK_EVERY_S:
+                    pauses = pauses_s()  # it went well for a while
                 pause_s = next(pauses)
                 self._log.warning("waiting", what="schedule", error=type(error).__name__)
                 self._stopped.wait(pause_s)

@@ -17,7 +17,10 @@ from typing import Any
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
-BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36"
+BROWSER = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+    " Safari/537.36"
+)
 NAMES = ("pixel", "enricher", "rollup", "redis", "postgres")
 
 
@@ -79,12 +82,14 @@ class Stack:
         def is_ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, f"make run ended:\n{self.log.read_text()[-3000:]}"
-            return (self.data_dir / "run/stack.json").exists()
+            return self.make("urls", check=False).returncode == 0
 
-        wait_until(is_ready, within_s)
+        wait_until(is_ready, within_s, pause_s=0.2)
         self.urls = self.make_urls()
 
-    def make(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def make(
+        self, *arguments: str, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """`make …` beside the stack."""
         return subprocess.run(
             ["make", *arguments],
@@ -111,16 +116,23 @@ class Stack:
         return psycopg.connect(self.urls[name], autocommit=True, connect_timeout=5)
 
     def query(self, sql: str, *parameters: Any) -> list[Any]:
-        """Rows, on a connection of its own: servers may have been restarted."""
-        with self.connect() as connection:
-            return connection.execute(sql, parameters).fetchall()
+        """Rows, on a connection of its own; tried again while PostgreSQL is being restarted."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with self.connect() as connection:
+                    return connection.execute(sql, parameters).fetchall()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """A request as a browser sends it: status, headers, body."""
         sent = {"User-Agent": BROWSER, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        request = urllib.request.Request(self.pixel_url + path, headers=sent)  # noqa: S310
+        request = urllib.request.Request(self.pixel_url + path, headers=sent)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read()
@@ -130,10 +142,16 @@ class Stack:
         return int((self.data_dir / f"run/{name}.pid").read_text())
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """Send a part a signal; its former process id."""
-        pid = self.pid(name)
-        os.kill(pid, number)
-        return pid
+        """Send a part a signal; its former process id. A part that is being restarted is waited for."""
+        deadline = time.monotonic() + 20
+        while True:
+            pid = self.pid(name)
+            try:
+                os.kill(pid, number)
+                return pid
+            except ProcessLookupError:
+                assert time.monotonic() < deadline, f"{name} stays away"
+                time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
         """Stop it; the exit code of `make`."""

@@ -26,14 +26,16 @@ def write_log(path: Path, lines: int) -> int:
         " Version/18.0 Mobile/15E148 Safari/604.1",
         "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     )
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     views = 0
     with path.open("w") as log:
         for number in range(lines):
             page = f"/post/{chance.randrange(40)}/" if number % 10 else "/style.css"
             views += page != "/style.css"
             address = f"203.0.{chance.randrange(4)}.{chance.randrange(250)}"
-            referrer = chance.choice(("-", "https://www.google.com/", "https://news.ycombinator.com/item?id=1"))
+            referrer = chance.choice(
+                ("-", "https://www.google.com/", "https://news.ycombinator.com/item?id=1")
+            )
             status = 404 if number % 50 == 1 else 200
             log.write(
                 f'{address} - - [17/May/2026:10:05:03 +0000] "GET {page} HTTP/1.1" {status} 512 "{referrer}" '
@@ -58,7 +60,7 @@ def test_killing_everything_during_a_replay_changes_no_count(
     views = write_log(tmp_path / "access.log", 8_000)
     seed = int(os.environ.get("CHAOS_SEED", time.time_ns() % 1_000_000))
     print(f"CHAOS_SEED={seed}")
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     replay = subprocess.Popen(
         ["make", "replay", f"LOG={tmp_path / 'access.log'}", "SITE=blog.example"],
         cwd=ROOT,

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.system
 
 def test_a_hit_becomes_a_row_and_a_number(stack: Stack) -> None:
     page = f"/{uuid.uuid4()}"
-    parameters = {"url": f"https://www.blog.example{page}?utm_source=hn", "title": "A post", "screen": "1920x1080"}
+    parameters = {
+        "url": f"https://www.blog.example{page}?utm_source=hn",
+        "title": "A post",
+        "screen": "1920x1080",
+    }
     status, headers, body = stack.get("/a.gif?" + urlencode(parameters), Accept_Language="de-DE,de;q=0.9")
     assert (status, headers["X-Footfall"], body[:6]) == (200, "accepted", b"GIF89a")
     row = wait_until(
@@ -24,7 +28,16 @@ def test_a_hit_becomes_a_row_and_a_number(stack: Stack) -> None:
             page,
         )
     )
-    expected = ("blog.example", "www.blog.example", "A post", "Hacker News", False, "Chrome", "desktop", "de-DE")
+    expected = (
+        "blog.example",
+        "www.blog.example",
+        "A post",
+        "Hacker News",
+        False,
+        "Chrome",
+        "desktop",
+        "de-DE",
+    )
     assert row == [(*expected, "1920x1080", True)]
     numbers = wait_until(
         lambda: stack.query("select pageviews, visitors, title from daily_pages where path = %s", page)
