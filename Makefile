@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench check demo replay urls migrate lint types generated lock
+.PHONY: help run test bench check replay urls migrate lint types generated lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,9 +40,6 @@ bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check
-
-demo: $(RUN) ## Send believable visits to the running stack; DAYS=90 makes a history
-	@$(PY) -m tools.demo
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")

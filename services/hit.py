@@ -239,6 +239,7 @@ def open_group(group: Group, sealer: Sealer) -> list[RawHit]:
         hits = _hits_decoder.decode(plain)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UndecodableEntry("hits") from None
-    if Counter((hit.site, hit.day) for hit in hits) != {(p.site, p.day): p.hits for p in group.accepted}:
+    said = {(part.site, part.day): part.hits for part in group.accepted}
+    if Counter((hit.site, hit.day) for hit in hits) != said or len(said) != len(group.accepted):
         raise UndecodableEntry("counts")
     return hits

@@ -310,13 +310,14 @@ class Postgres:
         """Whether it takes connections."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                # The start of a session without a user is answered by an error once the server is up;
-                # while it starts up or recovers, the error says 57P03.
-                connection.sendall(b"\x00\x00\x00\x08\x00\x03\x00\x00")
+                # The start of a session: asked for a password (or let in) once the server is up; while it
+                # starts or recovers the answer is an error.
+                session = b"\x00\x03\x00\x00user\x00footfall\x00database\x00postgres\x00\x00"
+                connection.sendall((len(session) + 4).to_bytes(4, "big") + session)
                 answer = connection.recv(1024)
         except OSError:
             return False
-        return bool(answer) and b"57P03" not in answer
+        return answer.startswith(b"R")
 
 
 @dataclass

@@ -30,8 +30,8 @@ RETRY_PAUSE_S = 0.05
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
-# Some 100 bytes of msgpack around the texts of a hit.
-HIT_OVERHEAD_BYTES = 100
+# Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
+HIT_OVERHEAD_BYTES = 320
 
 
 class _Gathering:
@@ -51,7 +51,8 @@ class _Gathering:
 
 def _size_of(hit: RawHit) -> int:
     """At least the bytes of the hit in a group: a character has up to 4."""
-    characters = len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent)
+    characters = len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent) + len(hit.event)
+    characters += len(hit.site)
     props = sum(len(name) + len(str(value)) for name, value in (hit.props or {}).items())
     return HIT_OVERHEAD_BYTES + 4 * (characters + props)
 
