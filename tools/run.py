@@ -97,20 +97,24 @@ class Supervisor:
     children: list[Child] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def add(self, child: Child, ready_within_s: float = START_WITHIN_S) -> None:
-        """Start a child and wait until it is ready. Raises ``ServerError``."""
-        self.children.append(child)
-        child.launch(self.run_folder)
+    def add(self, *children: Child) -> None:
+        """Start children together and wait until all are ready. Raises ``ServerError``."""
+        for child in children:
+            self.children.append(child)
+            child.launch(self.run_folder)
+        for child in children:
+            self._await(child)
 
+    def _await(self, child: Child) -> None:
         def settled() -> bool:
             ended = child.process is None or child.process.poll() is not None
             return ended or self.stopping.is_set() or child.is_ready()
 
-        poll(settled, ready_within_s, 0.03)
+        poll(settled, START_WITHIN_S, 0.03)
+        if self.stopping.is_set():
+            raise KeyboardInterrupt
         if child.process is None or child.process.poll() is not None or not child.is_ready():
-            if self.stopping.is_set():
-                raise KeyboardInterrupt
-            raise ServerError(f"{child.name} did not start; its last words stand above or in its log")
+            raise ServerError(f"{child.name} did not start; its last words stand above, or in DATA_DIR/log")
 
     def watch(self) -> None:
         """Until ``stopping``: start again what ended, at once the first time, then with a longer pause."""
@@ -379,13 +383,14 @@ def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
     postgres, redis = servers_of(settings)
     ports = {name: free_port() for name in ("pixel", "enricher", "rollup")}
     stack = Stack(settings, ports, find_grafana())
-    supervisor.add(server_child(postgres, "postgres", signal.SIGINT, signal.SIGQUIT, logs / "postgres.log"))
-    supervisor.add(server_child(redis, "redis", signal.SIGTERM, signal.SIGKILL, logs / "redis.log"))
+    supervisor.add(
+        server_child(postgres, "postgres", signal.SIGINT, signal.SIGQUIT, logs / "postgres.log"),
+        server_child(redis, "redis", signal.SIGTERM, signal.SIGKILL, logs / "redis.log"),
+    )
     make_database(stack, postgres)
     migrate(stack)
     country_data.provide(settings.country_database, say)
-    for name in ("enricher", "rollup", "pixel"):
-        supervisor.add(service_child(stack, name))
+    supervisor.add(*(service_child(stack, name) for name in ("enricher", "rollup", "pixel")))
     if stack.grafana and port_is_free(settings.grafana_port):
         supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
     elif stack.grafana:
