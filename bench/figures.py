@@ -1,0 +1,94 @@
+"""The figures as they are gathered, printed and written."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results.json")
+
+# In the order in which they are printed; those of the contract first in each group.
+UNITS = {
+    "pipeline_cpu_us_per_hit": "us",
+    "pipeline_pixel_cpu_us_per_hit": "us",
+    "pipeline_redis_cpu_us_per_hit": "us",
+    "pipeline_enricher_cpu_us_per_hit": "us",
+    "pipeline_rollup_cpu_us_per_hit": "us",
+    "pipeline_postgres_cpu_us_per_hit": "us",
+    "pipeline_hits_per_s": "hits/s",
+    "hits_lost": "hits",
+    "pixel_cpu_us_per_hit": "us",
+    "bare_aiohttp_cpu_us_per_hit": "us",
+    "pixel_vs_bare_aiohttp": "ratio",
+    "pixel_p99_ms_at_500_per_s": "ms",
+    "enricher_cpu_us_per_hit": "us",
+    "copy_cpu_us_per_hit": "us",
+    "enricher_vs_copy": "ratio",
+    "rollup_cpu_us_per_hit": "us",
+    "hit_to_rollup_ms_p99": "ms",
+    "recovery_hits_per_s": "hits/s",
+    "bytes_per_hit": "bytes",
+    "bytes_per_hit_measured_at": "hits",
+    "idle_cpu_percent": "%",
+    "rss_mb": "MB",
+}
+
+
+class Figures:
+    """Measured values by name; of a figure measured several times the median counts."""
+
+    def __init__(self) -> None:
+        self._measured: dict[str, list[float]] = {}
+
+    def add(self, name: str, value: float) -> None:
+        """One measurement. Raises ``KeyError`` for a name that has no unit."""
+        _ = UNITS[name]
+        self._measured.setdefault(name, []).append(value)
+
+    def value(self, name: str) -> float:
+        """The median. Raises ``KeyError``."""
+        return statistics.median(self._measured[name])
+
+    def lines(self) -> list[str]:
+        """``name value unit``, one a line."""
+        return [
+            f"{name} {readable(self.value(name))} {UNITS[name]}" for name in UNITS if name in self._measured
+        ]
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """By name: value, unit, and what each repetition measured."""
+        return {
+            name: {"value": float(readable(self.value(name))), "unit": UNITS[name]}
+            | (
+                {"runs": [float(readable(run)) for run in runs]}
+                if len(runs := self._measured[name]) > 1
+                else {}
+            )
+            for name in UNITS
+            if name in self._measured
+        }
+
+
+def readable(value: float) -> str:
+    """Three significant digits, whole numbers in full, never with an exponent."""
+    if value == int(value) or abs(value) >= 1_000:
+        return str(round(value))
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest of the values that ``share`` of all do not exceed. Raises ``ValueError`` when there are none."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
+
+
+def write_results(figures: Figures, machine: dict[str, str | int], hits: int) -> None:
+    """bench/results.json"""
+    results = {"figures": figures.as_json(), "machine": machine, "hits": hits}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,94 @@
+"""Drives a server with wrk: an exact number of hits, as fast as they are answered, over kept connections."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.traffic import BROWSER_HEADERS, PATH, Traffic
+
+SCRIPT = Path(__file__).with_name("load.lua")
+# Enough to keep group commit busy at 10,000 hits/s; more only makes them wait longer.
+CONNECTIONS = 64
+LONGEST_S = 300.0
+
+
+class BenchError(Exception):
+    """A measurement cannot be made; the text says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw."""
+
+    answered: int  # with a status below 400
+    refused: int  # with a status of 400 or more
+    broken: int  # connections that failed: their hits were sent again
+    begun_at: float  # the first request, by the monotonic clock
+    answered_at: float  # the last answer
+    p99_ms: float
+
+    @property
+    def hits_per_s(self) -> float:
+        """Answers a second."""
+        return self.answered / (self.answered_at - self.begun_at)
+
+
+def find_wrk() -> str:
+    """wrk's path. Raises ``BenchError``."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise BenchError(
+            "make bench needs the load generator wrk on PATH: install it (apt install wrk, brew install wrk)"
+        )
+    return found
+
+
+def read_report(line: str, begun_at: float, answered_at: float) -> Load:
+    """The last line of load.lua."""
+    requests, refused, broken, p99_us = (int(word) for word in line.split()[1:])
+    return Load(requests - refused, refused, broken, begun_at, answered_at, p99_us / 1000)
+
+
+@contextlib.contextmanager
+def _at_most(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Kill a process that takes longer, which ends the reading of its output."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def drive(port: int, traffic: Traffic, seed: int, hits: int, folder: Path) -> Load:
+    """Send ``hits`` hits to 127.0.0.1. Raises ``BenchError``."""
+    traffic.write(folder)
+    (folder / "headers").write_text(BROWSER_HEADERS, newline="")
+    command: list[str | Path] = [
+        find_wrk(), "-t1", f"-c{CONNECTIONS}", "-d1h", "-s", SCRIPT, f"http://127.0.0.1:{port}{PATH}",
+        "--", folder, str(seed), str(hits), str(CONNECTIONS),
+    ]  # fmt: skip
+    begun = answered = 0.0
+    said: list[str] = []
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        _at_most(process, LONGEST_S),
+    ):
+        for line in process.stdout or ():
+            said.append(line.strip())
+            if line.startswith("begun"):
+                begun = time.monotonic()
+            elif line.startswith("answered"):
+                answered = time.monotonic()
+                process.send_signal(signal.SIGINT)
+            elif line.startswith("report") and begun and answered:
+                return read_report(line, begun, answered)
+    raise BenchError(f"wrk did not finish within {LONGEST_S:.0f} s; its last words: {' / '.join(said[-3:])}")

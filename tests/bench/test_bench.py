@@ -1,0 +1,100 @@
+"""What the bench reads and says; nothing here measures anything."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+
+import pytest
+
+from bench.cpu import read_stat, tree_cpu_s
+from bench.figures import UNITS, Figures, percentile, readable
+from bench.load import read_report
+from bench.paced import complete_status
+from bench.stages import view_delays_s
+from bench.traffic import VISITORS, make_traffic
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"), (-3.0, "-3"), (0.01234, "0.0123"), (1.2345, "1.23"), (95.04, "95"), (95.04 * 2, "190"),
+        (9.996, "10.00"), (999.6, "1000"), (12_345.6, "12346"), (1e9, "1000000000"),
+    ],
+)  # fmt: skip
+def test_a_value_has_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert float(readable(value)) == float(text)
+    assert re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", readable(value))
+
+
+def test_figures_are_medians_in_the_catalogue_s_order() -> None:
+    figures = Figures()
+    for name, values in (("hits_lost", [0]), ("pipeline_hits_per_s", [9_000.4, 100, 12_000])):
+        for value in values:
+            figures.add(name, value)
+    assert figures.lines() == ["pipeline_hits_per_s 9000 hits/s", "hits_lost 0 hits"]
+    expected = {"value": 9000.0, "unit": "hits/s", "runs": [9000.0, 100.0, 12000.0]}
+    assert figures.as_json()["pipeline_hits_per_s"] == expected
+    with pytest.raises(KeyError):
+        figures.add("unheard_of", 1)
+
+
+def test_a_line_is_three_words() -> None:
+    assert all(" " not in name and " " not in unit for name, unit in UNITS.items())
+
+
+def test_the_name_of_a_program_does_not_confuse_the_reading_of_its_cpu() -> None:
+    fields = "S 17 0 0 0 -1 0 0 0 0 0 " + "11 22 33 44 " + "20 0 1 0"
+    assert read_stat(f"4711 (postgres: a) b (c) {fields}") == (17, 33, 77)
+
+
+def test_own_cpu_is_seen() -> None:
+    before = tree_cpu_s(os.getpid())
+    while os.times().user + os.times().system < before + 0.05:
+        sum(range(10_000))
+    assert tree_cpu_s(os.getpid()) > before
+
+
+def test_refused_hits_are_not_answered_ones() -> None:
+    load = read_report("report 1000 10 2 8500", 7.0, 7.5)
+    assert (load.answered, load.refused, load.broken, load.p99_ms, load.hits_per_s) == (990, 10, 2, 8.5, 1980)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nGI", 200),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:  43\r\n\r\nGI", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", None),
+    ],
+)
+def test_an_answer_counts_once_it_is_complete(answer: bytes, status: int | None) -> None:
+    assert complete_status(answer) == status
+
+
+def test_delays_are_those_of_the_nth_answer_to_the_view_saying_n() -> None:
+    answered, seen = [1.0, 2.0, 3.0, 9.0], [(2.5, 1), (4.0, 3)]
+    assert view_delays_s(answered, seen) == [1.5, 2.0, 1.0]  # the fourth was never shown
+    assert view_delays_s([5.0], [(4.0, 1)]) == [0.0]
+
+
+def test_percentile_is_one_of_the_values() -> None:
+    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 0.5)
+
+
+def test_traffic_is_the_same_for_the_same_part_and_another_s_visitors_are_others() -> None:
+    first, again, other = make_traffic(1), make_traffic(1), make_traffic(2)
+    assert first == again
+    assert len({*first.addresses, *other.addresses}) == 2 * VISITORS
+    hits = list(itertools.islice(first.requests(1, "localhost"), 100))
+    assert len(set(hits)) == 100
+    for hit in hits:
+        assert re.match(
+            rb"GET /a\.gif\?id=[0-9a-f-]{36}&screen=\S+&title=\S+ HTTP/1\.1\r\nHost: localhost\r\n", hit
+        )
+        assert hit.count(b"\r\n\r\n") == 1
+        assert hit.endswith(b"\r\n\r\n")
