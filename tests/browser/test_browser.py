@@ -111,6 +111,27 @@ async def test_a_page_without_title_counts(tab: Tab, site: Pages, recorder: Reco
     assert "title" not in arrival.query and arrival.query["url"] == site.url("/")
 
 
+async def test_a_page_that_is_left_at_once_counts(tab: Tab, site: Pages, recorder: Recorder) -> None:
+    site.put("/", page(head=f"{tag(recorder, '')}<script>location.href = '/other'</script>"))
+    site.put("/other", page())
+    await tab.open(site.url("/"))
+    (arrival,) = await recorder.wait_for(1)
+    assert arrival.query["url"] == site.url("/")
+
+
+async def test_a_page_whose_origin_is_not_allowed_asks_once_and_is_told_nothing(
+    tab: Tab, site: Pages, recorder: Recorder
+) -> None:
+    recorder.allow_origins = False
+    site.put("/", page(head=tag(recorder)))
+    await tab.open(site.url("/"))
+    (arrival,) = await recorder.wait_for(1)
+    assert arrival.headers["cache-control"] == "no-cache"  # what browsers send for cache: "no-store"
+    await tab.settle()
+    assert len(recorder.arrivals) == 1
+    assert not tab.errors
+
+
 async def test_the_endpoint_can_be_another(tab: Tab, site: Pages, recorder: Recorder) -> None:
     elsewhere = recorder.url("/count", "other.example")
     site.put("/", page(head=tag(recorder, f'defer data-endpoint="{elsewhere}"')))
@@ -160,13 +181,13 @@ async def test_where_connect_src_refuses_fetch_an_image_carries_the_same_id(
     tab: Tab, site: Pages, recorder: Recorder
 ) -> None:
     origin = recorder.url("")
-    spy = "const real = fetch; window.fetch = (url, more) => (window.asked = url, real(url, more))"
+    spy = "const real = fetch; window.fetch = (url, more) => (window.asked = [url, more.keepalive], real(url, more))"
     policy = f"default-src 'none'; script-src {origin} 'unsafe-inline'; connect-src 'none'; img-src {origin}"
     site.put("/", page(head=f"<script>{spy}</script>{tag(recorder)}"), policy)
     await tab.open(site.url("/"))
     (arrival,) = await recorder.wait_for(1)
     assert arrival.headers["accept"].startswith("image/")
-    assert await tab.evaluate("window.asked") == recorder.url("/a?" + arrival.raw_query)
+    assert await tab.evaluate("window.asked") == [recorder.url("/a?" + arrival.raw_query), True]
     assert not tab.errors
 
 
