@@ -169,7 +169,8 @@ class SessionKeys:
 
     def _end_of(self, day: str) -> datetime.datetime:
         after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
-        return datetime.datetime.combine(after, datetime.time(), self._timezone)
+        # In UTC, where 6 h later are 6 h: by the zone's own clock they are 5 or 7 when the clocks change.
+        return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
 
     def _key(self, day: str, now: datetime.datetime) -> bytes | None:
         if day not in self._keys:
