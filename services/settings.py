@@ -110,9 +110,9 @@ def parse_sites(text: str) -> tuple[Site, ...]:
         return ()
     sites = []
     for entry in _list(text):
-        alias, _, name = entry.partition("=")
+        alias, mark, name = entry.partition("=")
         host = _host(alias)
-        sites.append(Site(host, _host(name) if name else host))
+        sites.append(Site(host, _host(name) if mark else host))
     if not sites:
         raise ValueError("name at least one site, or * for any")
     return tuple(sorted(sites, key=lambda site: (-len(site.host), site.host)))
@@ -228,9 +228,9 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("HASH_ROUTING", "off", "on, off", "Keep the fragment as part of the path (`/#/about`).", _flag),
     Setting("DATA_DIR", "./data", "path", "Where `make run` keeps its servers' data.", Path, "machine"),
     Setting("KEY_DIR", "", "path", "Where sealing keys, session keys and made-up passwords are kept, apart "
-            "from data and backups; empty: DATA_DIR/keys.", Path, "machine"),
+            "from data and backups; empty: DATA_DIR/keys.", _optional_path, "machine"),
     Setting("COUNTRY_DATABASE", "", "path", "A country database in MaxMind's format; empty: "
-            "DATA_DIR/country.mmdb.", Path, "machine"),
+            "DATA_DIR/country.mmdb.", _optional_path, "machine"),
     Setting("PIXEL_HOST", "127.0.0.1", "address", "Address on which the pixel listens.", str, "machine"),
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
@@ -289,10 +289,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             problems.append(f"{setting.name}: {error}")
     if problems:
         raise SettingsError(problems)
-    if values["key_dir"] == Path(""):
-        values["key_dir"] = values["data_dir"] / "keys"
-    if values["country_database"] == Path(""):
-        values["country_database"] = values["data_dir"] / "country.mmdb"
+    values["key_dir"] = values["key_dir"] or values["data_dir"] / "keys"
+    values["country_database"] = values["country_database"] or values["data_dir"] / "country.mmdb"
     values["rq_redis_url"] = values["rq_redis_url"] or values["redis_url"]
     return Settings(**values)
 
