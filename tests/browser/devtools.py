@@ -22,6 +22,8 @@ from typing import Any
 
 import aiohttp
 
+from tools.servers import spawn
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START_S = 30.0  # 1.5 s on an idle machine
 ANSWER_S = 15.0
@@ -62,12 +64,8 @@ def chromium(*flags: str) -> Iterator[str]:
     sandbox = ("--no-sandbox",) if os.getuid() == 0 else ()
     with tempfile.TemporaryDirectory(prefix="footfall-chromium-", ignore_cleanup_errors=True) as profile:
         log = Path(profile, "stderr.log")
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                [binary, *FLAGS, *sandbox, *flags, f"--user-data-dir={profile}", "--remote-debugging-port=0",
-                 "about:blank"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
-            )  # fmt: skip
+        more = (f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank")
+        process = spawn([binary, *FLAGS, *sandbox, *flags, *more], log=log)
         try:
             yield _devtools_address(process, Path(profile, "DevToolsActivePort"), log)
         finally:
