@@ -7,6 +7,7 @@ only the page's address and the id can be wrong enough to refuse one.
 from __future__ import annotations
 
 import fnmatch
+import json
 import math
 import re
 import uuid
@@ -123,8 +124,19 @@ def body_parameters(body: bytes) -> dict[str, Any] | None:
     try:
         decoded = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        decoded = _leniently_decoded(text)
     return decoded if isinstance(decoded, dict) else None
+
+
+def _leniently_decoded(text: bytes) -> Any:
+    """JSON with half a character (JavaScript escapes what a cut title ends with) or bytes that are no UTF-8.
+
+    Neither is a reason to lose a hit; ``clean`` mends the texts. None when it is no JSON at all.
+    """
+    try:
+        return json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def is_owner(cookie: str) -> bool:
@@ -182,7 +194,9 @@ def _matching(pattern: re.Pattern[str], parameters: Parameters, name: str) -> tu
     value = parameters.get(name)
     if value is None or value == "":
         return "", True
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000:
+        value = str(value)  # JSON's 404; a number of very many digits would raise here
+    text = value.strip() if isinstance(value, str) else ""
     return (text, True) if pattern.fullmatch(text) else ("", False)
 
 
@@ -287,6 +301,6 @@ class Collector:
             is_me=is_owner(headers.cookie),
             anonymous=headers.privacy_signal and self._signals == "anonymous",
         )
-        if not hit.language and "language" not in parameters:
+        if not hit.language and "language" not in dropped:
             hit = msgspec.structs.replace(hit, language=_first_language(headers.accept_language))
         return Accepted(hit, tuple(dropped))
