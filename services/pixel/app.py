@@ -240,9 +240,9 @@ class Pixel:
 
     @staticmethod
     def _done(path: str, headers: dict[str, str]) -> web.Response:
-        if path == "/a":
-            return _answer(204, b"", "", headers)
-        return _answer(200, GIF, "image/gif", {"Cross-Origin-Resource-Policy": "cross-origin", **headers})
+        # Pages under COEP: require-corp take only what says so.
+        headers = {"Cross-Origin-Resource-Policy": "cross-origin", **headers}
+        return _answer(204, b"", "", headers) if path == "/a" else _answer(200, GIF, "image/gif", headers)
 
     async def _take(self, request: web.BaseRequest, path: str, cors: dict[str, str]) -> web.Response:
         now_us = time.time_ns() // 1_000
