@@ -86,7 +86,8 @@ def everything_written(stack: Stack) -> Iterator[tuple[str, bytes]]:
         if path.is_file() and not path.is_relative_to(stack.data_dir / "servers") and path.suffix != ".mmdb":
             yield str(path.relative_to(stack.data_dir)), path.read_bytes()
     tables = stack.query(
-        "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables where schemaname !~ '^(pg_|information)'"
+        "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables"
+        " where schemaname !~ '^(pg_|information)'"
     )
     for (name,) in tables:
         rows = stack.query(f"select coalesce(string_agg(t::text, E'\\n'), '') from {name} t")
