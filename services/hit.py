@@ -194,6 +194,22 @@ def encode_group(
     return _encoder.encode(group)
 
 
+def reseal_group(data: bytes, key_name: str, sealer: Sealer) -> bytes:
+    """The same group, sealed under another key. Raises ``UndecodableEntry``.
+
+    A group that has waited on the pixel's disk goes to the stream under the key of the hour in which it is
+    sent: the order of the stream then tells which keys are still needed.
+    """
+    group = decode_group(data)
+    if group.key_name == key_name or not group.sealed:
+        return data
+    plain = sealer.unseal(group.key_name, group.sealed, _context(group.pixel_id, group.seq, group.key_name))
+    if plain is None:
+        raise UndecodableEntry("seal")
+    sealed = sealer.seal(key_name, plain, _context(group.pixel_id, group.seq, key_name))
+    return _encoder.encode(msgspec.structs.replace(group, key_name=key_name, sealed=sealed))
+
+
 def _real_days(group: Group) -> bool:
     keys = [(p.site, p.day) for p in group.accepted] + [(p.site, p.day) for p in group.left_out]
     try:

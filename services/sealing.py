@@ -19,6 +19,7 @@ import os
 import secrets
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -79,6 +80,23 @@ class KeyFiles:
         finally:
             os.close(descriptor)
         return True
+
+    def hold(self, name: str, holder: str) -> None:
+        """Keep a key from being destroyed until ``release``; survives a restart of the holder."""
+        make_once(self._hold_path(name, holder), b"")
+
+    def release(self, holder: str, *, but: Collection[str] = ()) -> None:
+        """End this holder's holds, but for the keys named."""
+        for path in self._directory.glob(f"{self._kind}-*.held-by-{holder}"):
+            if path not in {self._hold_path(name, holder) for name in but}:
+                path.unlink(missing_ok=True)
+
+    def is_held(self, name: str) -> bool:
+        """Whether anybody holds a key."""
+        return any(self._directory.glob(f"{self._kind}-{name}.held-by-*"))
+
+    def _hold_path(self, name: str, holder: str) -> Path:
+        return self._directory / f"{self._kind}-{name}.held-by-{holder}"
 
     def names(self) -> list[str]:
         """Names of the keys that are alive; forgets markers older than a week."""
@@ -143,8 +161,16 @@ class SealingKeys:
         except InvalidTag:
             return None
 
+    def hold(self, key_name: str, holder: str) -> None:
+        """Groups under this key wait on the holder's disk: it must not be destroyed. Raises OSError."""
+        self._files.hold(key_name, holder)
+
+    def release(self, holder: str, *, but: Collection[str] = ()) -> None:
+        """The holder's groups are on the stream, but for those under the keys named."""
+        self._files.release(holder, but=but)
+
     def destroy_ended(self, now_s: float, oldest_entry_s: float | None) -> list[str]:
-        """Destroy the keys of hours that are over and enriched; their names.
+        """Destroy the keys of hours that are over and enriched, and that nobody holds; their names.
 
         ``oldest_entry_s`` is the time of the oldest entry still on the stream, None when it is empty:
         entries lie there in the order of their writing, so no older hour has one left.
@@ -152,7 +178,8 @@ class SealingKeys:
         enriched_until_s = now_s if oldest_entry_s is None else min(now_s, oldest_entry_s)
         destroyed = []
         for name in self._files.names():
-            if hour_end_s(name) + SEALING_GRACE_SECONDS < enriched_until_s and self._files.destroy(name):
+            over = hour_end_s(name) + SEALING_GRACE_SECONDS < enriched_until_s
+            if over and not self._files.is_held(name) and self._files.destroy(name):
                 destroyed.append(name)
         for name in [name for name in self._ciphers if self._files.read(name) is None]:
             del self._ciphers[name]  # destroyed here or by another process

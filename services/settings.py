@@ -72,6 +72,8 @@ class Settings:
     pixel_host: str
     pixel_port: int
     pixel_socket: Path | None
+    spool_dir: Path
+    spool_max_mb: int
     metrics_host: str
     metrics_port: int
     redis_url: str
@@ -235,6 +237,10 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
             "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
+    Setting("SPOOL_DIR", "", "path", "Where the pixel keeps hits while Redis does not take them; each pixel its "
+            "own; empty: DATA_DIR/spool.", _optional_path, "machine"),
+    Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool may hold, about 3 million hits a GB; beyond it hits "
+            "are refused (503).", _number(1, 1_000_000), "machine"),
     Setting("METRICS_HOST", "127.0.0.1", "address", "Address on which a service's metrics answer.", str,
             "machine"),
     Setting("METRICS_PORT", "0", "port", "Port of a service's metrics; 0: any free one.",
@@ -290,6 +296,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError(problems)
     values["key_dir"] = values["key_dir"] or values["data_dir"] / "keys"
+    values["spool_dir"] = values["spool_dir"] or values["data_dir"] / "spool"
     values["country_database"] = values["country_database"] or values["data_dir"] / "country.mmdb"
     values["rq_redis_url"] = values["rq_redis_url"] or values["redis_url"]
     return Settings(**values)

@@ -1,0 +1,136 @@
+"""Groups that Redis does not take, on the pixel's own disk until it does.
+
+One file of records (length, CRC-32, the bytes of a group as they would stand on the stream), appended and synced
+before anybody is answered, sent in order when Redis is back, and emptied when all are sent. After a crash all of
+it is sent again: a group is known by its number, so what was sent before changes nothing. A torn record at the
+end was never answered and is cut off.
+
+The groups stay sealed. While one waits here its sealing key is held (``services.sealing.hold_key``), because the
+enricher destroys the key of an hour of which the stream has nothing left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.hit import UndecodableEntry, decode_group
+from services.key_files import make_once, sync_directory
+
+HEAD = struct.Struct("<II")
+FILE_NAME = "groups"
+HOLDER_NAME = "holder"
+# A record is a group, and a group is under 1 MiB: a longer length is a torn or foreign file.
+MAX_RECORD_BYTES = 4 << 20
+
+
+class SpoolUnusable(Exception):
+    """The folder cannot be used; the text names the setting and says what to do."""
+
+
+class SpoolFull(Exception):
+    """There is no room left, by the setting or on the disk."""
+
+
+class Spool:
+    """The spool of one pixel process. All methods block on the disk; none is called from two threads at once."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        path = directory / FILE_NAME
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            sync_directory(directory)
+        except OSError as error:
+            raise SpoolUnusable(f"SPOOL_DIR: cannot write to {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise SpoolUnusable(f"SPOOL_DIR: another pixel uses {directory}; give each its own") from error
+        holder = directory / HOLDER_NAME
+        make_once(holder, secrets.token_hex(8).encode())
+        self.holder = holder.read_text()  # in whose name keys are held
+        self._sent = 0  # bytes of records that were sent
+        self._end = self._last_whole_record()
+        os.ftruncate(self._file, self._end)
+
+    def _last_whole_record(self) -> int:
+        """Where the records end that were written whole."""
+        size = os.fstat(self._file).st_size
+        offset = 0
+        while (data := self._read(offset, size)) is not None:
+            offset += HEAD.size + len(data)
+        return offset
+
+    def _read(self, offset: int, end: int) -> bytes | None:
+        head = os.pread(self._file, HEAD.size, offset)
+        if len(head) < HEAD.size:
+            return None
+        length, checksum = HEAD.unpack(head)
+        if length > MAX_RECORD_BYTES or offset + HEAD.size + length > end:
+            return None
+        data = os.pread(self._file, length, offset + HEAD.size)
+        return data if len(data) == length and zlib.crc32(data) == checksum else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._sent == self._end
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait."""
+        return self._end - self._sent
+
+    def append(self, data: bytes) -> None:
+        """Put a group on disk. Raises ``SpoolFull``."""
+        record = HEAD.pack(len(data), zlib.crc32(data)) + data
+        if self._end + len(record) > self._max_bytes:
+            raise SpoolFull
+        try:
+            written = os.pwrite(self._file, record, self._end)
+            if written != len(record):
+                raise SpoolFull
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise SpoolFull from error
+        self._end += len(record)
+
+    def next(self) -> bytes | None:
+        """The oldest group that was not sent yet; None when nothing waits."""
+        return None if self.is_empty else self._read(self._sent, self._end)
+
+    def mark_sent(self, data: bytes) -> None:
+        """The group that ``next`` gave is on the stream; with the last one the file is emptied."""
+        self._sent += HEAD.size + len(data)
+        if self.is_empty:
+            os.ftruncate(self._file, 0)
+            os.fsync(self._file)
+            self._sent = self._end = 0
+
+    def key_names(self) -> set[str]:
+        """Names of the sealing keys that the waiting groups need."""
+        names = set()
+        for data in self._waiting():
+            try:
+                names.add(decode_group(data).key_name)
+            except UndecodableEntry:
+                continue
+        return names
+
+    def _waiting(self) -> Iterator[bytes]:
+        offset = self._sent
+        while (data := self._read(offset, self._end)) is not None:
+            yield data
+            offset += HEAD.size + len(data)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)

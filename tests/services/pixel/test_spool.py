@@ -1,0 +1,104 @@
+"""The spool on disk: in order, whole or not at all, through crashes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.pixel.spool import FILE_NAME, HEAD, Spool, SpoolFull, SpoolUnusable
+
+ROOMY = 1 << 20
+
+
+def drain(spool: Spool) -> list[bytes]:
+    """All that waits, taken as sent."""
+    sent = []
+    while (data := spool.next()) is not None:
+        sent.append(data)
+        spool.mark_sent(data)
+    return sent
+
+
+@given(records=st.lists(st.binary(max_size=300), max_size=20))
+def test_what_goes_in_comes_out_in_order(records: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+    spool = Spool(tmp_path_factory.mktemp("spool"), ROOMY)
+    for record in records:
+        spool.append(record)
+    assert drain(spool) == records
+    assert spool.is_empty
+    spool.close()
+
+
+def test_what_was_not_sent_survives_a_crash_and_comes_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    for record in (b"one", b"two", b"three"):
+        spool.append(record)
+    spool.mark_sent(b"one")
+    spool.close()
+    # From the beginning: the enricher knows a group by its number.
+    again = Spool(tmp_path, ROOMY)
+    assert drain(again) == [b"one", b"two", b"three"]
+    again.close()
+    assert (tmp_path / FILE_NAME).stat().st_size == 0
+
+
+@pytest.mark.parametrize("lost_bytes", range(1, HEAD.size + 6))
+def test_a_torn_record_at_the_end_is_cut_off(tmp_path: Path, lost_bytes: int) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.append(b"whole")
+    spool.append(b"torn!")
+    spool.close()
+    path = tmp_path / FILE_NAME
+    os.truncate(path, path.stat().st_size - lost_bytes)
+    again = Spool(tmp_path, ROOMY)
+    again.append(b"next")
+    assert drain(again) == [b"whole", b"next"]
+    again.close()
+
+
+def test_garbage_at_the_end_is_cut_off(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.append(b"whole")
+    spool.close()
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b"\xff" * 50)
+    again = Spool(tmp_path, ROOMY)
+    assert drain(again) == [b"whole"]
+    again.close()
+
+
+def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, max_bytes=100)
+    spool.append(b"x" * 50)
+    with pytest.raises(SpoolFull):
+        spool.append(b"y" * 50)
+    spool.append(b"z" * 10)
+    assert drain(spool) == [b"x" * 50, b"z" * 10]
+    spool.append(b"y" * 80)  # there is room again
+    spool.close()
+
+
+def test_one_folder_serves_one_pixel(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    with pytest.raises(SpoolUnusable, match="SPOOL_DIR"):
+        Spool(tmp_path, ROOMY)
+    spool.close()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolUnusable, match="SPOOL_DIR"):
+        Spool(tmp_path / "file" / "spool", ROOMY)
+
+
+def test_the_holder_of_keys_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    holder = spool.holder
+    spool.close()
+    again = Spool(tmp_path, ROOMY)
+    assert (again.holder, len(holder)) == (holder, 16)
+    again.close()
