@@ -1,11 +1,13 @@
 """Makes hits durable together: while one group is on its way to Redis, the next one gathers.
 
 One group in flight and no timer: under load groups grow by themselves, in quiet a hit leaves at once
-(a linger of 1 to 2 ms was worse in every figure measured). A request is answered when its group is on disk.
+(a linger of 1 to 2 ms was worse in every figure measured). A request is answered when its group is on disk: in
+Redis, or, while Redis does not take it, in the spool, which is sent on in order when Redis is back.
 
-A group is known by (pixel_id, seq). When Redis does not answer, the same group is sent again until its time
-is up: should it then be on the stream twice, the enricher counts it once. A group that was given up was
-answered 503; its number travels with the next group, so that the ledger knows it and a late copy is not counted.
+A group is known by (pixel_id, seq). When Redis does not answer in time nobody knows whether it has the group: the
+same group goes to the spool, and should it then be on the stream twice, the enricher counts it once. Only when the
+spool has no room is a group given up and answered 503; its number travels with the next group, so that the ledger
+knows it and a late copy is not counted.
 """
 
 from __future__ import annotations
@@ -18,14 +20,26 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from services.hit import MAX_GROUP_BYTES, MAX_GROUP_HITS, LeftOut, RawHit, Sealer, encode_group
+from services.hit import (
+    MAX_GROUP_BYTES,
+    MAX_GROUP_HITS,
+    LeftOut,
+    RawHit,
+    UndecodableEntry,
+    encode_group,
+    reseal_group,
+)
 from services.hit_stream import FIELD, STREAM
-from services.logs import Logger
-from services.sealing import hour_name
+from services.logs import Logger, place_of
+from services.pixel.spool import Spool, SpoolFull
+from services.sealing import SealingKeys, hour_name
 
-# No answer takes longer than 2 s (contract section 2), counted from the first hit of a group.
-GIVE_UP_AFTER_S = 1.8
+# No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
+# of which goes to the spool after this.
+SEND_WITHIN_S = 0.8
 RETRY_PAUSE_S = 0.05
+DRAIN_GROUPS = 100  # in one round trip; at most 100 MB, mostly some 100 kB
+DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
@@ -37,13 +51,12 @@ HIT_OVERHEAD_BYTES = 320
 class _Gathering:
     """The group that is being filled; its requests wait for one shared answer."""
 
-    __slots__ = ("bytes", "deadline", "done", "hits")
+    __slots__ = ("bytes", "done", "hits")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
         self.done: asyncio.Future[bool] = loop.create_future()
-        self.deadline = loop.time() + GIVE_UP_AFTER_S
 
     def is_full_for(self, size: int) -> bool:
         return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
@@ -60,9 +73,13 @@ def _size_of(hit: RawHit) -> int:
 class GroupCommit:
     """Takes hits, answers whether they are durable. One for each run of the pixel."""
 
-    def __init__(self, client: Any, sealer: Sealer, log: Logger, max_stream_entries: int) -> None:
+    def __init__(
+        self, client: Any, sealer: SealingKeys, spool: Spool, log: Logger, max_stream_entries: int
+    ) -> None:
         self._redis = client
         self._sealer = sealer
+        self._spool = spool
+        self._disk = asyncio.Lock()  # the spool is one thread's at a time
         self._log = log
         self._max_stream_entries = max_stream_entries
         self._loop = asyncio.get_running_loop()
@@ -74,14 +91,15 @@ class GroupCommit:
         self._left_out: Counter[tuple[str, str, str, str]] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
-        self.durable = True  # whether the last group, or the last look at Redis, went well
-        self.full = False
+        self.durable = True  # whether the last group was made durable, in Redis or in the spool
+        self.redis_away = False  # whether the last command to Redis failed
+        self.stream_full = False
         self.groups = 0
         self.hits = 0
 
     def submit(self, hit: RawHit) -> asyncio.Future[bool] | None:
         """The shared answer for this hit's group; None when too many wait already, or we are stopping."""
-        if self._waiting_hits >= MAX_WAITING_HITS or self.full or self._stopping:
+        if self._waiting_hits >= MAX_WAITING_HITS or self._stopping:
             return None
         size = _size_of(hit)
         if not self._queue or self._queue[-1].is_full_for(size):
@@ -129,68 +147,171 @@ class GroupCommit:
         self._stopping = True
         self._wake.set()
 
+    @property
+    def spooling(self) -> bool:
+        """Whether groups go to the spool: Redis does not take them, or older ones wait there."""
+        return self.redis_away or self.stream_full or not self._spool.is_empty
+
     async def _commit(self, group: _Gathering) -> None:
+        if not group.hits and self.spooling:
+            return  # counters of left-out requests wait in memory: they are not promised
         left_out, self._left_out = self._left_out, Counter()
         seq = self._seq = self._seq + 1
-        sent = False
+        stored = False
         try:
-            data = self._encode(group.hits, seq, left_out)
-            sent = await self._send(data, group.deadline)
+            stored = await self._store(group, seq, left_out)
         except OSError as error:  # no key can be made: KEY_DIR is full, gone, or not ours
             self._log.error("no-sealing-key", error=type(error).__name__, reason=error.strerror or str(error))
+        except Exception as error:  # whatever one group did: the next requests must not wait for ever
+            self._log.error("group-failed", error=type(error).__name__, place=place_of(error))
         finally:
-            self._waiting_hits -= len(group.hits)
-            if sent:
-                self._abandoned.clear()
-                self.groups += 1
-                self.hits += len(group.hits)
-            else:
-                self._abandoned = [*self._abandoned[-MAX_ABANDONED:], seq]
-                self._left_out.update(left_out)
-                for hit in group.hits:
-                    self.leave_out(hit.site, hit.day, "refused", "not-durable")
-            if sent != self.durable:
-                self._log.warning("durable" if sent else "not-durable", waiting=self._waiting_hits)
-            self.durable = sent
-            if not group.done.done():
-                group.done.set_result(sent)
+            self._settle(group, seq, left_out, stored)
 
-    def _encode(self, hits: list[RawHit], seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bytes:
+    async def _store(self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bool:
+        """Whether the group is on disk, in Redis or in the spool."""
+        key_name = hour_name(time.time())
+        data = self._encode(group.hits, seq, key_name, left_out)
+        if not self.spooling and await self._send([data]):
+            return True
+        return bool(group.hits) and await self._put_in_spool(data, key_name)
+
+    def _settle(
+        self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], stored: bool
+    ) -> None:
+        """Count, and answer those who wait."""
+        self._waiting_hits -= len(group.hits)
+        if stored:
+            self._abandoned = []
+            self.groups += 1
+            self.hits += len(group.hits)
+        else:
+            self._abandoned = [*self._abandoned[-MAX_ABANDONED:], seq]
+            self._left_out.update(left_out)
+            for hit in group.hits:
+                self.leave_out(hit.site, hit.day, "refused", "not-durable")
+        if group.hits and stored != self.durable:
+            self._log.warning("durable" if stored else "not-durable", waiting=self._waiting_hits)
+            self.durable = stored
+        if not group.done.done():
+            group.done.set_result(stored)
+
+    def _encode(
+        self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]
+    ) -> bytes:
         return encode_group(
             hits,
             pixel_id=self._pixel_id,
             seq=seq,
-            key_name=hour_name(time.time()),
+            key_name=key_name,
             sealer=self._sealer,
             left_out=[LeftOut(*key, number) for key, number in left_out.items()],
             abandoned=self._abandoned,
         )
 
-    async def _send(self, data: bytes, deadline: float) -> bool:
-        """Whether Redis has the group on disk; tries again until the time is up."""
-        while True:
+    async def _send(self, groups: list[bytes]) -> bool:
+        """Whether Redis has the groups on disk; tries again for a moment, as after a restart of Redis."""
+        deadline = self._loop.time() + SEND_WITHIN_S
+        sent = False
+        while not sent:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._redis.execute_command("XADD", STREAM, "*", FIELD, data)
-                return True
+                    await self._add(groups)
+                sent = True
             except TimeoutError:
-                return False
+                break
             except (RedisError, OSError) as error:
                 self._log.warning("redis-failed", error=type(error).__name__)
-            if self._loop.time() + RETRY_PAUSE_S > deadline:
+                if self._loop.time() + RETRY_PAUSE_S > deadline:
+                    break
+                await asyncio.sleep(RETRY_PAUSE_S)
+        self._note_redis(away=not sent)
+        return sent
+
+    async def _add(self, groups: list[bytes]) -> None:
+        if len(groups) == 1:
+            await self._redis.execute_command("XADD", STREAM, "*", FIELD, groups[0])
+            return
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for data in groups:
+                pipeline.execute_command("XADD", STREAM, "*", FIELD, data)
+            await pipeline.execute()
+
+    def _note_redis(self, *, away: bool) -> None:
+        if away != self.redis_away:
+            self.redis_away = away
+            self._log.warning("redis-away" if away else "redis-back", spool_bytes=self._spool.waiting_bytes)
+
+    # The spool -----------------------------------------------------------------------------------------------
+
+    async def _put_in_spool(self, data: bytes, key_name: str) -> bool:
+        """Whether the group is in the spool. Raises OSError when its key cannot be held."""
+        async with self._disk:
+            self._sealer.hold(key_name, self._spool.holder)
+            try:
+                await asyncio.to_thread(self._spool.append, data)
+            except SpoolFull:
                 return False
-            await asyncio.sleep(RETRY_PAUSE_S)
+        return True
+
+    async def drain(self) -> None:
+        """Send on what waits in the spool, whenever Redis takes it. Runs beside ``run``, until cancelled."""
+        async with self._disk:
+            self._sealer.release(self._spool.holder, but=self._spool.key_names())
+        while True:
+            drained = False
+            try:
+                drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
+            except OSError as error:
+                self._log.error("spool-failed", error=type(error).__name__, reason=error.strerror or str(error))
+            if not drained:
+                await asyncio.sleep(DRAIN_PAUSE_S)
+
+    async def _drain_some(self) -> bool:
+        """Whether the oldest groups of the spool are on the stream now."""
+        async with self._disk:
+            groups = self._spool.next_groups(DRAIN_GROUPS)
+        if not await self._send([self._resealed(data) for data in groups]):
+            return False
+        async with self._disk:
+            self._spool.mark_sent(groups)
+            if self._spool.is_empty:
+                self._sealer.release(self._spool.holder)
+                self._log.info("spool-drained")
+        return True
+
+    def _resealed(self, data: bytes) -> bytes:
+        """The group under the key of this hour; as it is when its own key is gone: then it is buried, counted."""
+        try:
+            return reseal_group(data, hour_name(time.time()), self._sealer)
+        except UndecodableEntry as error:
+            self._log.error("spooled-group-unreadable", reason=error.reason)
+            return data
 
     async def look(self) -> None:
-        """Ask Redis how long the stream is: keeps ``durable`` and ``full`` true while no hit comes."""
+        """Ask Redis how long the stream is: keeps the state true while no hit comes."""
         try:
-            async with asyncio.timeout(GIVE_UP_AFTER_S):
+            async with asyncio.timeout(SEND_WITHIN_S):
                 length = await self._redis.xlen(STREAM)
         except (RedisError, OSError, TimeoutError):
-            self.durable = False
+            self._note_redis(away=True)
             return
-        if (length >= self._max_stream_entries) != self.full:
-            self.full = not self.full
-            self._log.error("stream-full" if self.full else "stream-has-room", entries=length)
-        if not self._queue and not self._waiting_hits:
+        self._note_redis(away=False)
+        if (length >= self._max_stream_entries) != self.stream_full:
+            self.stream_full = not self.stream_full
+            self._log.error("stream-full" if self.stream_full else "stream-has-room", entries=length)
+        if not self._spool.is_full:
             self.durable = True
+
+    @property
+    def spool_bytes(self) -> int:
+        """Bytes that wait in the spool."""
+        return self._spool.waiting_bytes
+
+    def degraded(self) -> list[str]:
+        """The parts that are not well, while hits are still taken."""
+        parts = {
+            "redis": self.redis_away,
+            "stream is full": self.stream_full,
+            "spool": not self._spool.is_empty,
+        }
+        return [name for name, is_so in parts.items() if is_so]
