@@ -1,0 +1,408 @@
+"""Hits are durable before they are answered, together; what Redis does meanwhile changes no count."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services.hit import MAX_GROUP_HITS, LeftOut
+from services.hit_stream import STREAM, connect_async
+from services.pixel import group_commit
+from services.pixel.group_commit import GIVE_UP_AFTER_S, GroupCommit
+from tests.make import DAY, SITE, Log, make_keys, make_raw_hit
+from tests.services.conftest import OwnRedis, groups_in, hits_in
+
+pytestmark = pytest.mark.servers
+
+Make = Callable[..., GroupCommit]
+ANSWER_WITHIN_S = 2.0
+
+
+class Parts:
+    """Group commits of a test, each running until the test ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = make_keys(folder)
+        self.log = Log()
+        self._made: list[tuple[asyncio.Task[None], Any]] = []
+
+    def make(self, url: str, *, max_entries: int = 1_000_000, run: bool = True) -> GroupCommit:
+        client = connect_async(url, "", timeout_s=GIVE_UP_AFTER_S)
+        commit = GroupCommit(client, make_keys(self.folder), self.log, max_entries)  # type: ignore[arg-type]
+        if run:
+            self.run(commit, client)
+        return commit
+
+    def run(self, commit: GroupCommit, client: Any = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(commit.run())
+        self._made.append((task, client))
+        return task
+
+    async def close(self) -> None:
+        for task, client in self._made:
+            task.cancel()
+            await asyncio.wait([task])
+            if client:
+                await client.aclose()
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    made = Parts(tmp_path)
+    yield made
+    await made.close()
+
+
+async def until(done: Callable[[], Any], within_s: float = 5.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not done():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        await asyncio.sleep(0.01)
+
+
+def submit(commit: GroupCommit, number: int = 1, **differing: Any) -> list[asyncio.Future[bool]]:
+    """The answers to so many hits."""
+    answers = [commit.submit(make_raw_hit(**differing)) for _ in range(number)]
+    assert all(answer is not None for answer in answers)
+    return [answer for answer in answers if answer is not None]
+
+
+def identities(url: str) -> list[tuple[bytes, int]]:
+    return [(group.pixel_id, group.seq) for group in groups_in(url)]
+
+
+async def test_a_hit_is_on_the_stream_before_its_answer(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url)
+    hit = make_raw_hit(title="A post")
+    answer = commit.submit(hit)
+    assert answer is not None
+    assert await answer
+    assert hits_in(redis_url, parts.keys) == [hit]
+    [group] = groups_in(redis_url)
+    assert (group.seq, group.accepted[0].site, group.hits) == (1, SITE, 1)
+
+
+async def test_an_answered_hit_survives_the_death_of_redis(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    hits = [make_raw_hit() for _ in range(5)]
+    for hit in hits:
+        answer = commit.submit(hit)
+        assert answer is not None
+        assert await answer
+    own_redis.kill()
+    own_redis.start()
+    assert hits_in(own_redis.url, parts.keys) == hits
+
+
+async def test_while_one_group_is_on_its_way_the_next_one_grows(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    own_redis.send(signal.SIGSTOP)
+    first = submit(commit)
+    await asyncio.sleep(0)  # let it leave
+    await until(lambda: not commit._queue)
+    others = submit(commit, 100)
+    await asyncio.sleep(0.1)
+    assert len(commit._queue) == 1, "nothing else leaves meanwhile"
+    own_redis.send(signal.SIGCONT)
+    assert all(await asyncio.gather(*first, *others))
+    assert [group.hits for group in groups_in(own_redis.url)] == [1, 1, 100]
+    assert len(set(map(id, others))) == 1, "one shared answer"
+
+
+async def test_a_quiet_hit_does_not_wait_for_others(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url)
+    times = []
+    for _ in range(20):
+        started = time.monotonic()
+        assert await submit(commit)[0]
+        times.append(time.monotonic() - started)
+    assert sorted(times)[10] < 0.1, "no timer; the median of 20"
+    assert [group.seq for group in groups_in(redis_url)] == list(range(1, 21))
+
+
+async def test_groups_are_cut_at_their_limits(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url, run=False)
+    answers = submit(commit, 2 * MAX_GROUP_HITS + 7)
+    large = submit(
+        commit, 40, url="https://blog.example/" + "x" * 2_000, title="t" * 512, referrer="r" * 2_048
+    )
+    parts.run(commit)
+    assert all(await asyncio.gather(*answers, *large))
+    numbers = [group.hits for group in groups_in(redis_url)]
+    assert numbers[:2] == [MAX_GROUP_HITS, MAX_GROUP_HITS]
+    assert sum(numbers) == 2 * MAX_GROUP_HITS + 47
+    client: Any = redis.Redis.from_url(redis_url)
+    assert max(len(fields[b"g"]) for _, fields in client.xrange(STREAM)) < 1024 * 1024
+
+
+async def test_each_run_of_a_pixel_is_another(parts: Parts, redis_url: str) -> None:
+    one, other = parts.make(redis_url), parts.make(redis_url)
+    assert all(await asyncio.gather(*submit(one), *submit(other)))
+    first, second = identities(redis_url)
+    assert first[0] != second[0]
+    assert first[1] == second[1] == 1
+
+
+# Redis fails ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_redis_that_hangs_is_answered_within_2_s(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    own_redis.send(signal.SIGSTOP)
+    started = time.monotonic()
+    early = submit(commit)
+    await asyncio.sleep(1)
+    late_started = time.monotonic()
+    late = submit(commit, 3)
+    assert not await early[0]
+    assert time.monotonic() - started < ANSWER_WITHIN_S
+    assert not any(await asyncio.gather(*late))
+    assert time.monotonic() - late_started < ANSWER_WITHIN_S
+    assert not commit.durable
+    own_redis.send(signal.SIGCONT)
+
+
+async def test_a_redis_that_is_away_is_answered_within_2_s(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    own_redis.kill()
+    started = time.monotonic()
+    assert not any(await asyncio.gather(*submit(commit, 3)))
+    assert time.monotonic() - started < ANSWER_WITHIN_S
+    assert "redis-failed" in parts.log.actions
+    own_redis.start()
+
+
+async def test_a_redis_that_refuses_is_answered_within_2_s(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    client = redis.Redis.from_url(own_redis.url)
+    client.config_set("maxmemory", "1")
+    started = time.monotonic()
+    assert not await submit(commit)[0]
+    assert time.monotonic() - started < ANSWER_WITHIN_S
+    client.config_set("maxmemory", "0")
+    assert await submit(commit)[0]
+    assert [group.abandoned for group in groups_in(own_redis.url)] == [[1]]
+
+
+async def test_a_redis_that_comes_back_in_time_loses_nothing(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    own_redis.kill()
+    answers = submit(commit, 3)
+    await asyncio.sleep(0.2)
+    own_redis.start()
+    assert all(await asyncio.gather(*answers))
+    assert set(identities(own_redis.url)) == {(commit._pixel_id, 1), (commit._pixel_id, 2)}
+
+
+class LostAnswers:
+    """A wire to Redis that takes every request there and loses the first answers."""
+
+    def __init__(self, port: int, to_lose: int) -> None:
+        self._port = port
+        self._to_lose = to_lose
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def forth() -> None:
+            while data := await reader.read(65_536):
+                server_writer.write(data)
+                self.last_request = data
+
+        async def back() -> None:
+            while data := await server_reader.read(65_536):
+                if self._to_lose and b"XADD" in self.last_request:
+                    self._to_lose -= 1
+                    break
+                writer.write(data)
+
+        tasks = [asyncio.create_task(forth()), asyncio.create_task(back())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        writer.close()
+        server_writer.close()
+
+    def stop(self) -> None:
+        self._server.close()
+
+
+async def test_a_lost_answer_is_asked_again_under_the_same_number(
+    parts: Parts, redis_url: str, redis_server: Any
+) -> None:
+    wire = LostAnswers(redis_server.port, to_lose=2)
+    commit = parts.make(await wire.start())
+    hit = make_raw_hit()
+    answer = commit.submit(hit)
+    assert answer is not None
+    assert await answer
+    assert len(identities(redis_url)) == 3
+    assert len(set(identities(redis_url))) == 1, "three copies of one group"
+    assert hits_in(redis_url, parts.keys) == [hit] * 3
+    wire.stop()
+
+
+async def test_without_a_key_nothing_is_durable_and_nothing_hangs(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url)
+    folder = parts.folder / "keys"
+    folder.rmdir()
+    started = time.monotonic()
+    assert not await submit(commit)[0]
+    assert time.monotonic() - started < 1
+    assert "no-sealing-key" in parts.log.actions
+    folder.mkdir()
+    assert await submit(commit)[0]
+    assert [group.abandoned for group in groups_in(redis_url)] == [[1]]
+
+
+# What travels with a group ----------------------------------------------------------------------------------------
+
+
+async def test_what_was_left_out_travels_within_a_second_or_so(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url)
+    for _ in range(3):
+        commit.leave_out("", DAY, "refused", "url")
+    commit.leave_out(SITE, DAY, "excluded", "prefetch")
+    await until(lambda: identities(redis_url), within_s=3)
+    [group] = groups_in(redis_url)
+    assert sorted(group.left_out, key=lambda part: part.hits) == [
+        LeftOut(SITE, DAY, "excluded", "prefetch", 1),
+        LeftOut("", DAY, "refused", "url", 3),
+    ]
+    assert (group.hits, group.sealed) == (0, b"")
+
+
+async def test_what_was_left_out_travels_once(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url)
+    commit.leave_out("", DAY, "refused", "url")
+    assert await submit(commit)[0]
+    assert await submit(commit)[0]
+    left_out = [part for group in groups_in(redis_url) for part in group.left_out]
+    assert left_out == [LeftOut("", DAY, "refused", "url", 1)]
+
+
+async def test_what_was_left_out_waits_for_redis_with_what_was_refused(
+    parts: Parts, own_redis: OwnRedis
+) -> None:
+    commit = parts.make(own_redis.url)
+    own_redis.kill()
+    commit.leave_out(SITE, DAY, "excluded", "prefetch")
+    assert not any(await asyncio.gather(*submit(commit, 2)))
+    own_redis.start()
+    await until(lambda: identities(own_redis.url), within_s=5)
+    left_out = {
+        (part.outcome, part.reason): part.hits for g in groups_in(own_redis.url) for part in g.left_out
+    }
+    assert left_out == {("excluded", "prefetch"): 1, ("refused", "not-durable"): 2}
+
+
+async def test_the_numbers_of_abandoned_groups_travel_until_they_arrive(
+    parts: Parts, own_redis: OwnRedis
+) -> None:
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    own_redis.kill()
+    assert not await submit(commit)[0]
+    assert not await submit(commit)[0]
+    own_redis.start()
+    assert await submit(commit)[0]
+    assert await submit(commit)[0]
+    groups = [group for group in groups_in(own_redis.url) if group.hits]
+    assert (groups[0].seq, groups[0].abandoned) == (1, [])
+    arrived = {number for group in groups_in(own_redis.url) for number in group.abandoned}
+    assert arrived >= {2, 3}
+    assert not arrived & {group.seq for group in groups}, "what arrived was not abandoned"
+    assert groups[-1].abandoned == [], "once is enough"
+
+
+async def test_strangers_sites_do_not_fill_the_memory(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url, run=False)
+    for number in range(3_000):
+        commit.leave_out(f"s{number}.example", DAY, "refused", "rate-limit")
+    assert len(commit._left_out) <= 1_002
+    assert sum(commit._left_out.values()) == 3_000
+
+
+# Limits and the end -------------------------------------------------------------------------------------------------
+
+
+async def test_beyond_what_may_wait_hits_are_refused_at_once(
+    parts: Parts, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAITING_HITS", 50)
+    commit = parts.make(redis_url, run=False)
+    answers = submit(commit, 50)
+    assert commit.submit(make_raw_hit()) is None
+    parts.run(commit)
+    assert all(await asyncio.gather(*answers))
+    assert await submit(commit)[0], "there is room again"
+
+
+async def test_a_full_stream_takes_no_more_until_there_is_room(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url, max_entries=2)
+    for _ in range(2):
+        assert await submit(commit)[0]
+    await commit.look()
+    assert commit.full
+    assert commit.submit(make_raw_hit()) is None
+    redis.Redis.from_url(redis_url).xtrim(STREAM, maxlen=1, approximate=False)
+    await commit.look()
+    assert not commit.full
+    assert await submit(commit)[0]
+    assert [a for a in parts.log.actions if a.startswith("stream")] == ["stream-full", "stream-has-room"]
+
+
+async def test_looking_tells_whether_redis_is_there(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url)
+    await commit.look()
+    assert commit.durable
+    own_redis.send(signal.SIGSTOP)
+    started = time.monotonic()
+    await commit.look()
+    assert not commit.durable
+    assert time.monotonic() - started < ANSWER_WITHIN_S
+    own_redis.send(signal.SIGCONT)
+    await commit.look()
+    assert commit.durable
+
+
+async def test_the_end_waits_for_what_waits(parts: Parts, redis_url: str) -> None:
+    commit = parts.make(redis_url, run=False)
+    answers = submit(commit, MAX_GROUP_HITS + 3)
+    commit.leave_out("", DAY, "refused", "url")
+    running = parts.run(commit)
+    commit.stop()
+    assert commit.submit(make_raw_hit()) is None
+    commit.leave_out("", DAY, "refused", "id")
+    await asyncio.wait_for(running, 5)
+    assert all(answer.result() for answer in answers)
+    reasons = {part.reason for group in groups_in(redis_url) for part in group.left_out}
+    assert reasons == {"url", "id"}
+    assert commit.hits == MAX_GROUP_HITS + 3
+
+
+async def test_a_hit_that_cannot_be_written_stops_nobody(parts: Parts, redis_url: str) -> None:
+    """The collector lets none through; should it, the pixel must not stand still with every request waiting."""
+    commit = parts.make(redis_url)
+    assert not await submit(commit, title="\ud83d")[0]
+    [next_one] = submit(commit)
+    assert await asyncio.wait_for(next_one, 3)
+
+
+def test_no_answer_may_take_2_s() -> None:
+    assert GIVE_UP_AFTER_S + group_commit.RETRY_PAUSE_S < ANSWER_WITHIN_S
