@@ -45,6 +45,9 @@ class PixelMetrics(Metrics):
         self.durable = Gauge(
             "footfall_pixel_durable", "1 while hits can be made durable.", registry=self.registry
         )
+        self.spool_bytes = Gauge(
+            "footfall_pixel_spool_bytes", "Bytes that wait in the spool for Redis.", registry=self.registry
+        )
 
 
 class EnricherMetrics(Metrics):

@@ -21,8 +21,9 @@ from services.pixel.app import Pixel, PixelServer
 from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
-from services.pixel.group_commit import GIVE_UP_AFTER_S, GroupCommit
+from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.rate_limit import RateLimit
+from services.pixel.spool import Spool, SpoolUnusable
 from services.sealing import SealingKeys
 from services.settings import Settings, SettingsError, load_settings
 
@@ -76,12 +77,13 @@ async def _look(commit: GroupCommit, metrics: PixelMetrics) -> None:
         metrics.heartbeat.set(time.time())
         metrics.groups.set(commit.groups)
         metrics.hits.set(commit.hits)
-        metrics.durable.set(commit.durable and not commit.full)
+        metrics.durable.set(commit.durable)
+        metrics.spool_bytes.set(commit.spool_bytes)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def run(settings: Settings, log: Logger) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``CannotListen``."""
+    """Serve until SIGTERM or SIGINT. Raises ``CannotListen``, ``SpoolUnusable``, OSError."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,8 +92,9 @@ async def run(settings: Settings, log: Logger) -> None:
     metrics = PixelMetrics()
     metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     password = settings.redis_password or read_password(settings.key_dir, "redis")
-    client = connect_async(settings.redis_url, password, timeout_s=GIVE_UP_AFTER_S)
-    commit = GroupCommit(client, SealingKeys(settings.key_dir), log, settings.max_stream_entries)
+    client = connect_async(settings.redis_url, password, timeout_s=SEND_WITHIN_S)
+    spool = Spool(settings.spool_dir, settings.spool_max_mb * 1_000_000)
+    commit = GroupCommit(client, SealingKeys(settings.key_dir), spool, log, settings.max_stream_entries)
     days = DayClock(settings.report_timezone)
     pixel = Pixel(
         settings=settings,
@@ -103,7 +106,7 @@ async def run(settings: Settings, log: Logger) -> None:
         day_of=days.day_of,
     )
     committing = asyncio.create_task(commit.run())
-    looking = asyncio.create_task(_look(commit, metrics))
+    beside = [asyncio.create_task(work) for work in (commit.drain(), _look(commit, metrics))]
     server = PixelServer(pixel.answer, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]
     log.info("started", port=settings.pixel_port, metrics_port=metrics_port)
@@ -117,7 +120,8 @@ async def run(settings: Settings, log: Logger) -> None:
         async with asyncio.timeout(STOP_WITHIN_S):
             await committing
     await server.shutdown(1.0)
-    looking.cancel()
+    for task in beside:
+        task.cancel()
     await client.aclose()
     log.info("stopped", groups=commit.groups, hits=commit.hits)
 
@@ -131,7 +135,7 @@ def main() -> int:
     except SettingsError as error:
         log.error("bad-settings", problems=error.problems)
         return 1
-    except (CannotListen, OSError) as error:
+    except (CannotListen, SpoolUnusable, OSError) as error:
         log.error("cannot-start", problem=str(error))
         return 1
     return 0

@@ -195,11 +195,10 @@ class Pixel:
     def _readyz(self) -> web.Response:
         if self.stopping:
             return text_answer(503, "stopping\n", Retry_After="5")
-        if self._commit.full:
-            return text_answer(503, "degraded: stream is full\n", Retry_After="5")
+        degraded = ", ".join(self._commit.degraded())
         if not self._commit.durable:
-            return text_answer(503, "degraded: redis\n", Retry_After="5")
-        return text_answer(200, "ready\n")
+            return text_answer(503, f"not ready; degraded: {degraded or 'keys'}\n", Retry_After="5")
+        return text_answer(200, f"ready; degraded: {degraded}\n" if degraded else "ready\n")
 
     # The pixel itself ---------------------------------------------------------------------------------------
 

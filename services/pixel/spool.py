@@ -12,6 +12,7 @@ enricher destroys the key of an hour of which the stream has nothing left.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import secrets
 import struct
@@ -103,13 +104,18 @@ class Spool:
             raise SpoolFull from error
         self._end += len(record)
 
-    def next(self) -> bytes | None:
-        """The oldest group that was not sent yet; None when nothing waits."""
-        return None if self.is_empty else self._read(self._sent, self._end)
+    @property
+    def is_full(self) -> bool:
+        """Whether even an empty group has no room."""
+        return self._end + HEAD.size >= self._max_bytes
 
-    def mark_sent(self, data: bytes) -> None:
-        """The group that ``next`` gave is on the stream; with the last one the file is emptied."""
-        self._sent += HEAD.size + len(data)
+    def next_groups(self, count: int) -> list[bytes]:
+        """The oldest groups that were not sent yet, in order, at most so many."""
+        return list(itertools.islice(self._waiting(), count))
+
+    def mark_sent(self, groups: list[bytes]) -> None:
+        """The groups that ``next_groups`` gave are on the stream; with the last one the file is emptied."""
+        self._sent += sum(HEAD.size + len(data) for data in groups)
         if self.is_empty:
             os.ftruncate(self._file, 0)
             os.fsync(self._file)

@@ -17,14 +17,16 @@ ROOMY = 1 << 20
 def drain(spool: Spool) -> list[bytes]:
     """All that waits, taken as sent."""
     sent = []
-    while (data := spool.next()) is not None:
-        sent.append(data)
-        spool.mark_sent(data)
+    while groups := spool.next_groups(3):
+        sent += groups
+        spool.mark_sent(groups)
     return sent
 
 
 @given(records=st.lists(st.binary(max_size=300), max_size=20))
-def test_what_goes_in_comes_out_in_order(records: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_goes_in_comes_out_in_order(
+    records: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     spool = Spool(tmp_path_factory.mktemp("spool"), ROOMY)
     for record in records:
         spool.append(record)
@@ -37,7 +39,7 @@ def test_what_was_not_sent_survives_a_crash_and_comes_again(tmp_path: Path) -> N
     spool = Spool(tmp_path, ROOMY)
     for record in (b"one", b"two", b"three"):
         spool.append(record)
-    spool.mark_sent(b"one")
+    spool.mark_sent([b"one"])
     spool.close()
     # From the beginning: the enricher knows a group by its number.
     again = Spool(tmp_path, ROOMY)
