@@ -21,6 +21,7 @@ PACKAGES = {
     "crawleruseragents": "crawler-user-agents",
     "hypothesis": "hypothesis",
     "multidict": "aiohttp",  # a part of aiohttp's interface; aiohttp requires it
+    "yarl": "aiohttp",  # likewise
     "prometheus_client": "prometheus-client",
     "re2": "google-re2",
     "ua_parser": "ua-parser",

@@ -14,9 +14,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import unquote_plus
 
 import msgspec
+from yarl import URL
 
 from services.hit import (
     MAX_EVENT,
@@ -35,7 +35,6 @@ from services.sites import Sites
 ExclusionReason = Literal["local-host", "excluded-host", "unknown-site", "prefetch", "privacy-signal"]
 RefusalReason = Literal["url", "id", "body"]
 
-MAX_PARAMETERS = 100  # a hit has 9; the rest is somebody's own
 MAX_CACHED_HOSTS = 10_000  # under SITES=* strangers choose the hosts; 10,000 are about 2 MB
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -45,8 +44,7 @@ _STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(msgspec.Struct, frozen=True, gc=False):
     """The headers that decide."""
 
     referer: str = ""
@@ -60,8 +58,7 @@ class Headers:
         return "Headers(…)"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The hit, and the names of optional parameters that were dropped."""
 
     hit: RawHit
@@ -101,19 +98,16 @@ def clean(text: str) -> str:
 
 
 def query_parameters(query: str) -> dict[str, Any]:
-    """The parameters of a query string or a form; of a name given twice the last. Never raises.
+    """The parameters of a query string or a form; of a name given twice the first. Never raises.
 
-    Bad UTF-8 becomes U+FFFD. Half the cost of ``urllib.parse.parse_qsl`` (6 against 12 µs): most values need no
-    unquoting.
+    Bad UTF-8 becomes U+FFFD. By yarl, which aiohttp brings along: 3 µs, where urllib's parse_qsl takes 12.
     """
-    parameters = {}
-    for part in query.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]:
-        name, _, value = part.partition("=")
-        if "%" in value or "+" in value:
-            value = unquote_plus(value, errors="replace")
-        if name:
-            parameters[name] = value
-    return parameters
+    if not query.isascii():
+        query = query.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        return dict(URL.build(path="/", query_string=query, encoded=True).query)
+    except ValueError:
+        return {}
 
 
 def body_parameters(body: bytes) -> dict[str, Any] | None:

@@ -406,11 +406,11 @@ def test_an_origin_is_allowed_when_its_site_is_counted(sites: str, origin: str, 
         ("title=a+b%20c%26d", {"title": "a b c&d"}),
         ("title=%C3%A4", {"title": "ä"}),
         ("title=%FF", {"title": "\N{REPLACEMENT CHARACTER}"}),
-        ("title=a&title=b", {"title": "b"}),
+        ("title=a&title=b", {"title": "a"}),
         ("title", {"title": ""}),
         ("title=", {"title": ""}),
         ("title=a=b=c", {"title": "a=b=c"}),
-        ("=a&&&title=b", {"title": "b"}),
+        ("=a&&&title=b", {"": "a", "title": "b"}),
         ("title=100%", {"title": "100%"}),
         ("title=%zz", {"title": "%zz"}),
         ("title=%F0%9F%92%A9", {"title": EMOJI}),
@@ -418,10 +418,6 @@ def test_an_origin_is_allowed_when_its_site_is_counted(sites: str, origin: str, 
 )
 def test_a_query_is_read(query: str, expected: dict[str, str]) -> None:
     assert query_parameters(query) == expected
-
-
-def test_a_query_of_very_many_parameters_is_read_in_part() -> None:
-    assert len(query_parameters("&".join(f"p{n}=1" for n in range(5_000)))) == 100
 
 
 @given(parameters=st.dictionaries(st.sampled_from(["url", "title", "x"]), wild_texts.filter(str.isprintable)))
