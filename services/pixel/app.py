@@ -24,6 +24,7 @@ from services.metrics import PixelMetrics
 from services.pixel import pages
 from services.pixel.client_address import ClientAddress
 from services.pixel.collect import Accepted, Collector, Excluded, Headers, body_parameters, query_parameters
+from services.pixel.fixed_answer import FixedAnswer, fits
 from services.pixel.group_commit import GroupCommit
 from services.pixel.rate_limit import RateLimit
 from services.settings import Settings
@@ -52,7 +53,7 @@ MALFORMED_LINE = "This is no HTTP request.\n"
 FAILED_LINE = "The request could not be answered: send it again later.\n"
 SAME_ORIGIN_LINE = "Send this form from its own page.\n"
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def text_answer(status: int, line: str, **headers: str) -> web.Response:
@@ -168,6 +169,9 @@ class Pixel:
         tracker = pages.tracker_source()
         home, privacy = pages.home_page(settings), pages.privacy_page(settings)
         script = {"Cache-Control": "public, max-age=3600", "Cross-Origin-Resource-Policy": "cross-origin"}
+        self._accepted = {
+            path: FixedAnswer(self._done(path, {"X-Footfall": "accepted"})) for path in ("/a", "/a.gif")
+        }
         self._fixed: dict[str, Callable[[], web.Response]] = {
             "/a.js": lambda: _answer(200, tracker, "text/javascript; charset=utf-8", script),
             "/": lambda: page_answer(home),
@@ -178,7 +182,7 @@ class Pixel:
             "/version": lambda: text_answer(200, f"footfall {VERSION}\n"),
         }
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request."""
         path = request.path
         if path in ("/a", "/a.gif"):
@@ -202,19 +206,22 @@ class Pixel:
 
     # The pixel itself ---------------------------------------------------------------------------------------
 
-    async def _answer_hit(self, request: web.BaseRequest, path: str) -> web.Response:
+    async def _answer_hit(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         method = request.method
         allowed = "GET, HEAD, OPTIONS" if path == "/a.gif" else "GET, HEAD, POST, OPTIONS"
         origin = request.headers.get("Origin")
         cors = self._cors(origin) if origin else {}
         if method == "OPTIONS":
             answer = self._answer_preflight(allowed, cors)
-        elif method not in allowed:
+        elif method not in allowed.split(", "):
             answer = text_answer(405, METHOD_LINE, Allow=allowed)
         elif method == "HEAD":
             answer = self._done(path, {})
         else:
-            answer = await self._take(request, path, cors)
+            taken = await self._take(request, path, cors)
+            if isinstance(taken, FixedAnswer):
+                return taken
+            answer = taken
         if cors and "Access-Control-Allow-Origin" not in answer.headers:
             answer.headers.update(cors)
         return answer
@@ -243,7 +250,9 @@ class Pixel:
         headers = {"Cross-Origin-Resource-Policy": "cross-origin", **headers}
         return _answer(204, b"", "", headers) if path == "/a" else _answer(200, GIF, "image/gif", headers)
 
-    async def _take(self, request: web.BaseRequest, path: str, cors: dict[str, str]) -> web.Response:
+    async def _take(
+        self, request: web.BaseRequest, path: str, cors: dict[str, str]
+    ) -> web.Response | FixedAnswer:
         now_us = time.time_ns() // 1_000
         query = request.rel_url.raw_query_string
         if len(query) > MAX_QUERY_BYTES:
@@ -266,7 +275,7 @@ class Pixel:
             if peer is not None and not self._rate_limit.allows(address):
                 wait = str(self._rate_limit.retry_after_s())
                 return self._refuse(429, "rate-limit", RATE_LINE, now_us, outcome.hit.site, Retry_After=wait)
-            return await self._accept(outcome, path, cors, now_us)
+            return await self._accept(request, outcome, path, cors, now_us)
         if isinstance(outcome, Excluded):
             self._leave_out(outcome.site, "excluded", outcome.reason, now_us)
             return self._done(path, {"X-Footfall": f"excluded; reason={outcome.reason}", **cors})
@@ -290,16 +299,19 @@ class Pixel:
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             return None
-        except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError):
+        except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
             return b"{"  # cut off or wrongly encoded: no parameters can be read from it
 
-    async def _accept(self, outcome: Accepted, path: str, cors: dict[str, str], now_us: int) -> web.Response:
+    async def _accept(
+        self, request: web.BaseRequest, outcome: Accepted, path: str, cors: dict[str, str], now_us: int
+    ) -> web.Response | FixedAnswer:
         durable = self._commit.submit(outcome.hit)
         if durable is None:
             return self._refuse(503, "too-many", UNAVAILABLE_LINE, now_us, outcome.hit.site, Retry_After="5")
         if not await durable:  # counted by the group itself
             return text_answer(503, UNAVAILABLE_LINE, Retry_After="5")
-        self._metrics.requests.labels("accepted", "").inc()
+        if not cors and not outcome.dropped and fits(request):
+            return self._accepted[path]
         dropped = f"; dropped={','.join(outcome.dropped)}" if outcome.dropped else ""
         return self._done(path, {"X-Footfall": f"accepted{dropped}", **cors})
 

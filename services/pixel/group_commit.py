@@ -262,7 +262,9 @@ class GroupCommit:
             try:
                 drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
             except OSError as error:
-                self._log.error("spool-failed", error=type(error).__name__, reason=error.strerror or str(error))
+                self._log.error(
+                    "spool-failed", error=type(error).__name__, reason=error.strerror or str(error)
+                )
             if not drained:
                 await asyncio.sleep(DRAIN_PAUSE_S)
 
