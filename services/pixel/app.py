@@ -37,6 +37,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 32 * 1024
 BODY_WITHIN_S = 5.0
 KEEPALIVE_S = 75.0
+UNKNOWN_PEER = "0.0.0.0"  # noqa: S104 - an address that nobody has, not one to listen on
 
 # One fixed line for each error: what to change, never what was sent.
 URL_LINE = "The page's address is missing or wrong: send url=https://... or a Referer header.\n"
@@ -284,8 +285,8 @@ class Pixel:
 
     def _who(self, request: web.BaseRequest) -> tuple[str | None, str]:
         """The peer (None on the tools' own socket) and the client's address."""
-        name = request.transport.get_extra_info("peername") if request.transport else None
-        peer = name[0] if isinstance(name, tuple) else None
+        # aiohttp: the peer's address, "" on a Unix socket, None when the client is gone already.
+        peer = UNKNOWN_PEER if request.remote is None else request.remote or None
         values = request.headers.getall(self._client_address.header, [])
         return peer, self._client_address.of(peer, values)
 
