@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,7 +94,8 @@ class Supervisor:
 
     run_folder: Path
     children: list[Child] = field(default_factory=list)
-    stopping: threading.Event = field(default_factory=threading.Event)
+    # Set by a signal handler: a plain flag, because an Event's lock may be held by the very code it interrupts.
+    stopping: bool = False
 
     def add(self, *children: Child) -> None:
         """Start children together and wait until all are ready. Raises ``ServerError``."""
@@ -108,17 +108,22 @@ class Supervisor:
     def _await(self, child: Child) -> None:
         def settled() -> bool:
             ended = child.process is None or child.process.poll() is not None
-            return ended or self.stopping.is_set() or child.is_ready()
+            return ended or self.stopping or child.is_ready()
 
         poll(settled, START_WITHIN_S, 0.03)
-        if self.stopping.is_set():
+        if self.stopping:
             raise KeyboardInterrupt
         if child.process is None or child.process.poll() is not None or not child.is_ready():
             raise ServerError(f"{child.name} did not start; its last words stand above, or in DATA_DIR/log")
 
+    def request_stop(self, *_: object) -> None:
+        """A signal's handler."""
+        self.stopping = True
+
     def watch(self) -> None:
         """Until ``stopping``: start again what ended, at once the first time, then with a longer pause."""
-        while not self.stopping.wait(0.05):
+        while not self.stopping:
+            time.sleep(0.05)
             for child in self.children:
                 self._look_after(child)
 
@@ -432,7 +437,7 @@ def main() -> int:
         return 1
     supervisor = Supervisor(settings.data_dir / "run")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: supervisor.stopping.set())
+        signal.signal(number, supervisor.request_stop)
     try:
         stack = start_all(settings, supervisor)
         announce(stack)
