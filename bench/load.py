@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,17 +58,29 @@ def read_report(line: str, begun_at: float, answered_at: float) -> Load:
 
 
 @contextlib.contextmanager
-def _at_most(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """Kill a process that takes longer, which ends the reading of its output."""
-    timer = threading.Timer(seconds, process.kill)
-    timer.start()
+def _while_useful(process: subprocess.Popen[str], server_lives: Callable[[], bool]) -> Iterator[None]:
+    """Kill wrk, which ends the reading of its output, when it takes too long or has nobody left to ask."""
+    done = threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + LONGEST_S
+        while not done.wait(0.5):
+            if time.monotonic() > deadline or not server_lives():
+                process.kill()
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+        watching.join()
 
 
-def drive(port: int, traffic: Traffic, seed: int, hits: int, folder: Path) -> Load:
+def drive(
+    port: int, traffic: Traffic, seed: int, hits: int, folder: Path, server_lives: Callable[[], bool]
+) -> Load:
     """Send ``hits`` hits to 127.0.0.1. Raises ``BenchError``."""
     traffic.write(folder)
     (folder / "headers").write_text(BROWSER_HEADERS, newline="")
@@ -80,7 +92,7 @@ def drive(port: int, traffic: Traffic, seed: int, hits: int, folder: Path) -> Lo
     said: list[str] = []
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
-        _at_most(process, LONGEST_S),
+        _while_useful(process, server_lives),
     ):
         for line in process.stdout or ():
             said.append(line.strip())
@@ -91,4 +103,6 @@ def drive(port: int, traffic: Traffic, seed: int, hits: int, folder: Path) -> Lo
                 process.send_signal(signal.SIGINT)
             elif line.startswith("report") and begun and answered:
                 return read_report(line, begun, answered)
+    if not server_lives():
+        raise BenchError("the server under load was ended by somebody")
     raise BenchError(f"wrk did not finish within {LONGEST_S:.0f} s; its last words: {' / '.join(said[-3:])}")

@@ -64,8 +64,10 @@ class Cpu:
 class Stack:
     """A running stack; made by ``running_stack``."""
 
-    def __init__(self, folder: Path, urls: dict[str, str]) -> None:
+    def __init__(self, folder: Path, supervisor: subprocess.Popen[bytes]) -> None:
+        urls = json.loads((folder / "run/stack.json").read_text())
         self.folder = folder
+        self._supervisor = supervisor
         self.port = int(urls["PIXEL_URL"].rpartition(":")[2])
         self._database_url = urls["OWNER_DATABASE_URL"]
         self._redis: Any = redis.Redis.from_url(urls["REDIS_URL"])
@@ -78,6 +80,10 @@ class Stack:
     def close(self) -> None:
         self.connection.close()
         self._redis.close()
+
+    def lives(self) -> bool:
+        """Whether the supervisor still runs."""
+        return self._supervisor.poll() is None
 
     def number(self, sql: str) -> float:
         """The one number that a query returns."""
@@ -122,16 +128,12 @@ class Stack:
     def wait_for_rows(self) -> None:
         """Raises ``BenchError``."""
         if not poll(self.all_rows, SETTLE_WITHIN_S, LOOK_EVERY_S):
-            raise BenchError(
-                f"hits were not rows within {SETTLE_WITHIN_S:.0f} s; see the log in {self.folder}"
-            )
+            raise BenchError(f"hits were not rows within {SETTLE_WITHIN_S:.0f} s")
 
     def settle(self) -> None:
         """Wait until nothing is under way. Raises ``BenchError``."""
         if not poll(self.settled, SETTLE_WITHIN_S, LOOK_EVERY_S):
-            raise BenchError(
-                f"hits were not rolled up within {SETTLE_WITHIN_S:.0f} s; see the log in {self.folder}"
-            )
+            raise BenchError(f"hits were not rolled up within {SETTLE_WITHIN_S:.0f} s")
 
     @contextlib.contextmanager
     def paused(self, name: str) -> Iterator[None]:
@@ -181,6 +183,12 @@ def _start(folder: Path, grafana_port: int) -> subprocess.Popen[bytes]:
     return process
 
 
+def _troubles(log: Path) -> str:
+    """What the services said that is no news of work well done."""
+    lines = [line for line in log.read_text().splitlines() if '"level": "info"' not in line]
+    return "\n".join(lines[-20:])
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -202,14 +210,17 @@ def running_stack() -> Iterator[Stack]:
         held = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
         process = _start(folder, held.getsockname()[1])
         closing.callback(_stop, process)
-        stack = Stack(folder, json.loads((folder / "run/stack.json").read_text()))
+        stack = Stack(folder, process)
         closing.callback(stack.close)
-        yield stack
+        try:
+            yield stack
+        except BenchError as error:
+            raise BenchError(f"{error}\n{_troubles(folder / 'supervisor.log')}") from error
 
 
 @contextlib.contextmanager
-def running_bare() -> Iterator[tuple[int, int]]:
-    """Port and process id of the bare aiohttp application. Raises ``BenchError``."""
+def running_bare() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Port and process of the bare aiohttp application. Raises ``BenchError``."""
     port = free_port()
     process = spawn([sys.executable, "-m", "bench.bare", str(port)])
 
@@ -220,6 +231,6 @@ def running_bare() -> Iterator[tuple[int, int]]:
     try:
         if not poll(answers, 20):
             raise BenchError(f"the bare application did not start on port {port}")
-        yield port, process.pid
+        yield port, process
     finally:
         _stop(process)
