@@ -171,9 +171,14 @@ class GroupCommit:
         """Whether the group is on disk, in Redis or in the spool."""
         key_name = hour_name(time.time())
         data = self._encode(group.hits, seq, key_name, left_out)
-        if not self.spooling and await self._send([data]):
-            return True
-        return bool(group.hits) and await self._put_in_spool(data, key_name)
+        while True:
+            if not self.spooling and await self._send([data]):
+                return True
+            if not group.hits:
+                return False
+            async with self._disk:
+                if self.spooling:  # else it was drained while this group waited
+                    return await self._put_in_spool(data, key_name)
 
     def _settle(
         self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], stored: bool
@@ -245,12 +250,11 @@ class GroupCommit:
 
     async def _put_in_spool(self, data: bytes, key_name: str) -> bool:
         """Whether the group is in the spool. Raises OSError when its key cannot be held."""
-        async with self._disk:
-            self._sealer.hold(key_name, self._spool.holder)
-            try:
-                await asyncio.to_thread(self._spool.append, data)
-            except SpoolFull:
-                return False
+        self._sealer.hold(key_name, self._spool.holder)
+        try:
+            await asyncio.to_thread(self._spool.append, data)
+        except SpoolFull:
+            return False
         return True
 
     async def drain(self) -> None:
@@ -272,13 +276,23 @@ class GroupCommit:
         """Whether the oldest groups of the spool are on the stream now."""
         async with self._disk:
             groups = self._spool.next_groups(DRAIN_GROUPS)
-        if not await self._send([self._resealed(data) for data in groups]):
+            if len(groups) < DRAIN_GROUPS and not self.redis_away:
+                # The last ones with the door shut: under steady traffic there would always be one more, and the
+                # file would grow until it has no room.
+                return await self._send_on(groups) and self._mark_sent(groups)
+        if not await self._send_on(groups):
             return False
         async with self._disk:
-            self._spool.mark_sent(groups)
-            if self._spool.is_empty:
-                self._sealer.release(self._spool.holder)
-                self._log.info("spool-drained")
+            return self._mark_sent(groups)
+
+    async def _send_on(self, groups: list[bytes]) -> bool:
+        return await self._send([self._resealed(data) for data in groups])
+
+    def _mark_sent(self, groups: list[bytes]) -> bool:
+        self._spool.mark_sent(groups)
+        if self._spool.is_empty:
+            self._sealer.release(self._spool.holder)
+            self._log.info("spool-drained")
         return True
 
     def _resealed(self, data: bytes) -> bytes:
