@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 
 from services.settings import IPNetwork
@@ -16,6 +17,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Peers of the tools' Unix socket have no address of their own.
 NO_PEER = "127.0.0.1"
+MAX_PROXIES = 1_000
 _FORWARDED_FOR = re.compile(r"""(?:^|;)\s*for\s*=\s*("[^"]*"|[^;]*)""", re.IGNORECASE)
 
 
@@ -48,21 +50,43 @@ class ClientAddress:
 
     def __init__(self, trusted: Sequence[IPNetwork], header: str) -> None:
         self._trusted = tuple(trusted)
+        self._trusted_v4 = tuple(
+            (int(network.network_address), int(network.netmask)) for network in trusted if network.version == 4
+        )
+        self._proxies: dict[str, str] = {}  # peers that are trusted, so nobody's own address
         self.header = header
 
     def _is_trusted(self, address: IPAddress) -> bool:
         return any(address.version == network.version and address in network for network in self._trusted)
 
+    def _untrusted_v4(self, text: str) -> bool:
+        """Whether a text is a plain IPv4 address that is not trusted: what most are, told in 1 µs of the 7."""
+        try:
+            number = int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+        except (OSError, ValueError):
+            return False
+        return not any(number & mask == network for network, mask in self._trusted_v4)
+
     def of(self, peer: str | None, values: Sequence[str]) -> str:
         """The client's address; ``peer`` is None on the tools' socket, ``values`` the named header's lines."""
-        if peer is not None and not self._trusted:
-            return peer if ":" not in peer else str(parse_ip(peer) or peer)
-        known_peer = parse_ip(peer) if peer is not None else None
-        fallback = str(known_peer or peer or NO_PEER)
-        if peer is not None and (known_peer is None or not self._is_trusted(known_peer)):
-            return fallback
+        if peer is None:
+            fallback = NO_PEER
+        elif peer in self._proxies:
+            fallback = self._proxies[peer]
+        elif self._untrusted_v4(peer):
+            return peer
+        else:
+            address = parse_ip(peer)
+            fallback = str(address or peer)
+            if address is None or not self._is_trusted(address):
+                return fallback
+            if len(self._proxies) < MAX_PROXIES:
+                self._proxies[peer] = fallback
         for element in reversed(_elements(values, self.header)):
-            address = parse_ip(element)
+            text = element.strip()
+            if self._untrusted_v4(text):
+                return text
+            address = parse_ip(text)
             if address is None:
                 return fallback
             if not self._is_trusted(address):
