@@ -118,7 +118,8 @@ class Sources:
         """``android-app://com.example.app/`` and text that is no address."""
         scheme, mark, rest = referrer.partition("://")
         if mark and scheme.lower() == "android-app":
-            return Source(rest.partition("/")[0][:MAX_SOURCE] or None, REFERRAL)
+            name = rest.partition("/")[0][:MAX_SOURCE]
+            return Source(name, REFERRAL) if name else NO_SOURCE
         return NO_SOURCE if mark else self._of_text(site, referrer.partition("?")[0])
 
     def _of_host(self, site: str, host: str) -> Source:
