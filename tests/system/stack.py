@@ -162,4 +162,6 @@ class Stack:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            raise AssertionError(f"not stopped within {within_s} s:\n{self.log.read_text()[-3000:]}") from None
+            raise AssertionError(
+                f"not stopped within {within_s} s:\n{self.log.read_text()[-3000:]}"
+            ) from None
