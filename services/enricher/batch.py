@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from services.logs import place_of
 # Names dead letters by entry and place, so that burying the same thing twice is burying it once.
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
 _PERSON = ("address", "user_agent")
+_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ class Work:
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {name.replace("\0", ""): _without_nul(item) for name, item in value.items()}
+    return value
+
+
 def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int, **rest: Any) -> DeadLetter:
     return DeadLetter(
         site=site,
@@ -63,11 +73,15 @@ def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int,
 def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -> DeadLetter:
     """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again.
 
-    Queries, e-mail addresses and tokens go as well: no rule of the settings has been applied to it.
+    User, query and fragment of addresses, e-mail addresses and tokens go as well: no rule of the settings has been
+    applied to it. So does NUL, which may be why it is buried.
     """
     kept = {name: getattr(raw, name) for name in raw.__struct_fields__ if name not in _PERSON}
+    for name in ("url", "referrer"):
+        kept[name] = _PRIVATE_PARTS.sub("", kept[name])
     for name in ("url", "referrer", "title"):
-        kept[name] = redact(kept[name].partition("?")[0] if name != "title" else kept[name])
+        kept[name] = redact(kept[name])
+    kept = {name: _without_nul(value) for name, value in kept.items()}
     kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
     text = msgspec.json.encode(kept).decode()
     place = kept["hit_id"]

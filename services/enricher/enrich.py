@@ -23,7 +23,8 @@ from services.settings import Settings
 
 MAX_CACHED_PAGES = 20_000  # pages and referrers as sent; about 20 MB at a blog's lengths
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_PRIVATE_QUERY = re.compile(r"[?#].*", re.DOTALL)
+# User and password, query and fragment of an address of any scheme.
+_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 class CannotEnrich(Exception):
@@ -139,8 +140,9 @@ class Enricher:
         if address is None:
             raise CannotEnrich("url")
         path = self._redact(_decoded_path(address.path))
-        if self._hash_routing and address.fragment:
-            path += "#" + self._redact(_decoded_path(address.fragment))
+        route = address.fragment.partition("?")[0]
+        if self._hash_routing and route:
+            path += "#" + self._redact(_decoded_path(route))
         return _Page(address.host, path, self._kept_query(address), self._parameters_of(address.query))
 
     def _keeps(self, name: str) -> bool:
@@ -149,7 +151,7 @@ class Enricher:
     def _kept_query(self, address: Address) -> str | None:
         """The allow-listed part of a query, as sent but for what is redacted."""
         parts = [
-            self._redact(part)
+            self._redact(part).replace("&", "%26")
             for part in address.query.split("&")
             if part and self._keeps(unquote_plus(part.partition("=")[0]).lower())
         ]
@@ -180,7 +182,7 @@ class Enricher:
         """Without fragment, user and port, with the allow-listed part of its query; odd text is kept as text."""
         address = parse_address(referrer)
         if address is None:
-            return self._redact(_PRIVATE_QUERY.sub("", referrer)) or None
+            return self._redact(_PRIVATE_PARTS.sub("", referrer)) or None
         host = f"[{address.host}]" if ":" in address.host else address.host
         scheme = referrer.partition(":")[0].lower()
         query = self._kept_query(address)

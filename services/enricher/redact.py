@@ -7,6 +7,7 @@ hostile text costs linear time.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 ELLIPSIS = "…"
 
@@ -21,10 +22,25 @@ def _token(match: re.Match[str]) -> str:
     return ELLIPSIS if _DIGIT.search(match[0]) else match[0]
 
 
-def redact(text: str) -> str:
-    """The text with e-mail addresses and tokens replaced by ``…``."""
+def _redact_plain(text: str) -> str:
     if "@" in text or "%40" in text:
         text = _EMAIL.sub(ELLIPSIS, text)
     if len(text) >= 32:
         text = _RUN.sub(_token, text)
+    return text
+
+
+def redact(text: str) -> str:
+    """The text with e-mail addresses and tokens replaced by ``…``.
+
+    As it stands; where percent-encoding hides one (even twice, as redirects do), as it reads.
+    """
+    text = plain = _redact_plain(text)
+    for _ in range(3):
+        if "%" not in plain:
+            break
+        plain = unquote(plain).replace("\0", "")
+        redacted = _redact_plain(plain)
+        if redacted != plain:
+            return redacted
     return text
