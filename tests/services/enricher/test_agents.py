@@ -42,7 +42,7 @@ PEOPLE = [
     (ANDROID.replace("Pixel 8", "CUBOT_POWER"), "Chrome Mobile", "Android", "mobile"),
     (ANDROID.replace("Pixel 8", "cubot note 20"), "Chrome Mobile", "Android", "mobile"),
     # Browsers within other programs.
-    (IPHONE + " Instagram 334.0.4.32.98 (iPhone15,3; iOS 17_5_1; en_US; en; scale=3.00)", "Instagram", "iOS", "mobile"),
+    (IPHONE + " Instagram 334.0.4.32.98 (iPhone15,3; iOS 17_5_1; en_US; en)", "Instagram", "iOS", "mobile"),
     (IPHONE + " [FBAN/FBIOS;FBAV/468.0.0.34.80;FBBV/610319450;FBDV/iPhone14,5;FBSN/iOS;FBSV/17.5;FBLC/de_DE]",
      "Facebook", "iOS", "mobile"),
     (WEBVIEW + " [FB_IAB/FB4A;FBAV/466.0.0.0;]", "Facebook", "Android", "mobile"),
