@@ -61,8 +61,10 @@ class Stack:
 
     def __post_init__(self) -> None:
         pixel, postgres, redis, grafana = free_ports(4)
+        # As from a shell: `make test` hands its own flags on.
+        shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         self.environ = {
-            **os.environ,
+            **shell,
             "DATA_DIR": str(self.data_dir),
             "PIXEL_PORT": str(pixel),
             "POSTGRES_PORT": str(postgres),
