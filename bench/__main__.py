@@ -48,8 +48,9 @@ def measure() -> None:
     with running_stack() as stack:
         machine = describe(stack.versions()) | {"busy_before_percent": round(busy * 100)}
         say("  ".join(f"{name} {value}" for name, value in machine.items()))
-        figures = Bench(stack, hits, say).run()
-    write_results(figures, machine, hits)
+        bench = Bench(stack, hits, say)
+        figures = bench.run()
+    write_results(figures, machine, hits, bench.notes)
     say(f"written to {RESULTS.relative_to(RESULTS.parents[1])} after {time.monotonic() - began:.0f} s")
     for line in figures.lines():
         print(line)

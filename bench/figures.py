@@ -88,7 +88,7 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def write_results(figures: Figures, machine: dict[str, str | int], hits: int) -> None:
+def write_results(figures: Figures, machine: dict[str, str | int], hits: int, notes: list[str]) -> None:
     """bench/results.json"""
-    results = {"figures": figures.as_json(), "machine": machine, "hits": hits}
+    results = {"figures": figures.as_json(), "machine": machine, "hits": hits, "notes": notes}
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")

@@ -39,6 +39,7 @@ class Bench:
         self.hits = hits  # of a pipeline run; the other stages take a part of it
         self.figures = Figures()
         self._say = say
+        self.notes: list[str] = []  # what makes a figure worth less
         self._answered = 0
         self._part = 0
 
@@ -46,13 +47,17 @@ class Bench:
         self._part += 1
         return self._part
 
+    def _note(self, text: str) -> None:
+        self._say(f"  {text}")
+        self.notes.append(text)
+
     def _drive_stack(self, hits: int) -> Load:
         """Hits of visitors not seen before, to the stack's pixel. Raises ``BenchError``."""
         part = self._next_part()
         load = drive(self.stack.port, make_traffic(part), part, hits, self.stack.folder, self.stack.lives)
         self._answered += load.answered
         if load.refused + load.broken:
-            self._say(f"  {load.refused} refused, {load.broken} connections broken")
+            self._note(f"{load.refused} hits refused, {load.broken} connections broken")
         return load
 
     def warm_up(self) -> None:
@@ -135,7 +140,9 @@ class Bench:
             )
         late_ms = percentile((answer.late_s for answer in answers), 0.99) * 1000
         if late_ms > 5:
-            self._say(f"  the client itself was late by {late_ms:.1f} ms (p99): a busy machine")
+            self._note(
+                f"at {hits_a_second:.0f}/s the client itself was late by {late_ms:.1f} ms (p99): a busy machine"
+            )
         return answers
 
     def pixel_latency(self) -> None:
@@ -186,7 +193,7 @@ class Bench:
         )
         counted = self.stack.number("select sum(pageviews + bot_hits) from daily_traffic")
         if counted != rows:
-            self._say(f"  the rollups count {counted:.0f} of {rows:.0f} hits")
+            self._note(f"the rollups count {counted:.0f} of {rows:.0f} hits")
         self.figures.add("hits_lost", self._answered - rows)
         self.figures.add("bytes_per_hit", size / rows)
         self.figures.add("bytes_per_hit_measured_at", rows)
@@ -220,7 +227,7 @@ class Bench:
             measure()
             spent = time.monotonic() - began
             if number < REPEATS and spent / number * (number + 1) > LONGEST_STAGE_S:
-                self._say(f"  no more of these: {spent:.0f} s have gone")
+                self._note(f"{what}: only {number} of {REPEATS} on a slow machine")
                 break
 
     def run(self) -> Figures:
