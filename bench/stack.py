@@ -185,7 +185,10 @@ def _start(folder: Path, grafana_port: int) -> subprocess.Popen[bytes]:
 
 def _troubles(log: Path) -> str:
     """What the services said that is no news of work well done."""
-    lines = [line for line in log.read_text().splitlines() if '"level": "info"' not in line]
+    # Lines with addresses are the greeting, which holds a password.
+    lines = [
+        line for line in log.read_text().splitlines() if '"level": "info"' not in line and "://" not in line
+    ]
     return "\n".join(lines[-20:])
 
 
