@@ -138,6 +138,13 @@ comment on function make_hits_partition(date) is 'Makes the partition of hits fo
 
 -- Rollups ---------------------------------------------------------------------------------------------------
 
+-- An index holds at most 2,704 bytes of a row, a path or a referrer may have 8,192: keys hold their hash. SHA-256
+-- and not MD5, because whoever sends hits chooses the text, and two texts with one hash would be one cell.
+create function text_key(value text) returns bytea language sql immutable strict parallel safe as $$
+    select sha256(convert_to(value, 'UTF8'))
+$$;
+comment on function text_key(text) is 'What stands for a long text in a key.';
+
 create table rollup_pending (
     site text not null,
     day date not null,
@@ -171,9 +178,10 @@ create table rollup_pages (
     host text not null,
     path text not null,
     pageviews bigint not null,
-    visitors bigint not null,
-    primary key (site, day, host, path)
+    visitors bigint not null
 );
+create unique index rollup_pages_key on rollup_pages (site, day, host, text_key(path)) nulls not distinct;
+comment on index rollup_pages_key is 'One row for each page and day.';
 comment on table rollup_pages is 'Pageviews and visitors of a page on a day.';
 
 create index rollup_pages_day on rollup_pages (day);
@@ -198,9 +206,10 @@ create table rollup_referrals (
     host text not null,
     path text not null,
     pageviews bigint not null,
-    visitors bigint not null,
-    unique nulls not distinct (site, day, source, referrer, host, path)
+    visitors bigint not null
 );
+create unique index rollup_referrals_key on rollup_referrals (site, day, source, text_key(referrer), host, text_key(path)) nulls not distinct;
+comment on index rollup_referrals_key is 'One row for each referrer, page and day.';
 comment on table rollup_referrals is 'Pageviews and visitors that a referrer led to a page on a day. Hits with a source only.';
 
 create index rollup_referrals_day on rollup_referrals (day);
@@ -222,9 +231,10 @@ create table rollup_missing (
     host text not null,
     path text not null,
     referrer text,
-    pageviews bigint not null,
-    unique nulls not distinct (site, day, host, path, referrer)
+    pageviews bigint not null
 );
+create unique index rollup_missing_key on rollup_missing (site, day, host, text_key(path), text_key(referrer)) nulls not distinct;
+comment on index rollup_missing_key is 'One row for each missing page, what led there, and day.';
 comment on table rollup_missing is 'Pageviews of pages that are missing (status 404 or 410) on a day, and what led there.';
 
 create table rollup_titles (
@@ -233,10 +243,13 @@ create table rollup_titles (
     path text not null,
     title text not null,
     received_at timestamptz not null,
-    hit_id uuid not null,
-    primary key (site, host, path)
+    hit_id uuid not null
 );
+create unique index rollup_titles_key on rollup_titles (site, host, text_key(path)) nulls not distinct;
+comment on index rollup_titles_key is 'One title for each page.';
 comment on table rollup_titles is 'The title of a page: that of its newest human pageview that has one.';
+create index rollup_titles_path on rollup_titles using hash (path);
+comment on index rollup_titles_path is 'Finds the title of a page for the views; a hash, which any length fits.';
 comment on column rollup_titles.site is 'Site of the page.';
 comment on column rollup_titles.host is 'Host of the page.';
 comment on column rollup_titles.path is 'Path of the page.';
@@ -255,6 +268,8 @@ create table stream_groups (
     processed_at timestamptz not null default clock_timestamp(),
     primary key (site, pixel_id, seq)
 );
+create index stream_groups_processed on stream_groups using brin (processed_at);
+comment on index stream_groups_processed is 'Finds the numbers that may be forgotten.';
 comment on table stream_groups is 'The groups of hits that were processed: a group that comes again is known by its number and changes nothing.';
 comment on column stream_groups.site is 'Site of the hits; empty for a group without hits.';
 comment on column stream_groups.pixel_id is 'One run of one pixel process.';
@@ -420,3 +435,27 @@ grant select on
 to grafana_reader, grafana_explorer, analyst;
 grant select on explore_hits to grafana_explorer, analyst;
 grant select on hits to analyst;
+
+-- Reading only may be switched off by the session itself, so what it could write without a table is taken away:
+-- temporary tables, large objects, and the locks that our own processes take. Managed servers let only their own
+-- administrators do some of this: what is refused there is passed over.
+do $$
+declare
+    routine regprocedure;
+begin
+    execute format('revoke temporary on database %I from public', current_database());
+    for routine in
+        select oid::regprocedure from pg_proc
+        where pronamespace = 'pg_catalog'::regnamespace
+          and (proname ~ '^(lo_create|lo_creat|lo_from_bytea|lo_put|lo_open|lowrite|lo_truncate|lo_unlink)$'
+               or proname ~ '^pg_(try_)?advisory_(xact_)?lock(_shared)?$')
+    loop
+        begin
+            execute format('grant execute on function %s to %I', routine, current_user);
+            execute format('revoke execute on function %s from public', routine);
+        exception when insufficient_privilege then
+            null;
+        end;
+    end loop;
+end
+$$;

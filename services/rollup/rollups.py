@@ -20,6 +20,10 @@ MEASURES: dict[LiteralString, LiteralString] = {
 }
 
 
+# Dimensions that may be too long for an index: their keys hold the hash.
+LONG: frozenset[LiteralString] = frozenset(("path", "referrer"))
+
+
 class Rollup(NamedTuple):
     """A table ``rollup_<name>`` by site, day and dimensions."""
 
@@ -42,6 +46,7 @@ ROLLUPS = (
 def add_statement(rollup: Rollup) -> LiteralString:
     """The statement that adds what is new in ``touched`` to the rollup's table."""
     key = ", ".join(("site", "day", *rollup.dimensions))
+    unique = ("site", "day", *(f"text_key({name})" if name in LONG else name for name in rollup.dimensions))
     measures = rollup.measures
     counted = ",\n           ".join(f"{MEASURES[name]} as {name}" for name in measures)
     return f"""-- rollup: add to rollup_{rollup.name}
@@ -57,7 +62,7 @@ from (
 group by {key}
 having sum(new_hits) > 0
 order by {key}
-on conflict ({key}) do update set
+on conflict ({", ".join(unique)}) do update set
     {", ".join(f"{name} = r.{name} + excluded.{name}" for name in measures)}
 """
 

@@ -5,6 +5,6 @@ select distinct on (site, host, path) site, host, path, title, received_at, hit_
 from touched
 where is_new and is_pageview and title is not null
 order by site, host, path, received_at desc, hit_id desc
-on conflict (site, host, path) do update
+on conflict (site, host, text_key(path)) do update
 set title = excluded.title, received_at = excluded.received_at, hit_id = excluded.hit_id
 where (excluded.received_at, excluded.hit_id) > (t.received_at, t.hit_id)
