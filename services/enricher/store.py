@@ -110,19 +110,25 @@ class Store:
         )
 
     def _claim(self, works: list[Work]) -> list[Work]:
-        """The groups that are new, in order; of a group that is in the batch twice the first."""
+        """The groups that are new, in order; of a group that is in the batch twice the first.
+
+        A group that the batch itself calls abandoned is none, whichever stands first.
+        """
         rows: list[tuple[str, uuid.UUID, int, int, bool]] = []
         first: dict[tuple[uuid.UUID, int], Work] = {}
+        given_up = {(w.group.pixel_id, seq) for w in works if w.group for seq in w.group.abandoned}
         for work in works:
             if work.group is None:
                 continue
             pixel_id = uuid.UUID(bytes=work.group.pixel_id)
+            rows += [("", pixel_id, seq, 0, True) for seq in work.group.abandoned]
+            if (work.group.pixel_id, work.group.seq) in given_up:
+                continue
             first.setdefault((pixel_id, work.group.seq), work)
             by_site: dict[str, int] = {} if work.group.accepted else {"": 0}
             for part in work.group.accepted:
                 by_site[part.site] = by_site.get(part.site, 0) + part.hits
             rows += [(site, pixel_id, work.group.seq, number, False) for site, number in by_site.items()]
-            rows += [("", pixel_id, seq, 0, True) for seq in work.group.abandoned]
         if not rows:
             return []
         sites, pixels, seqs, numbers, abandoned = (list(column) for column in zip(*rows, strict=True))
