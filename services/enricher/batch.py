@@ -113,7 +113,10 @@ def buried(entry: Entry) -> Work:
 
 
 def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.datetime) -> Work:
-    """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on."""
+    """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on.
+
+    Raises OSError when KEY_DIR cannot be used.
+    """
     arrived = _arrived_on(entry)
     try:
         group = decode_group(entry.data)
@@ -130,6 +133,8 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.date
             work.hits.append(enricher.enrich(raw, now))
         except CannotEnrich as error:
             work.dead_letters.append(bury_hit(entry, raw, str(error)))
+        except OSError:
+            raise  # no key can be read or made: KEY_DIR is full or gone, which is no hit's fault
         except Exception as error:
             # Whatever one strange hit does to the look-ups must not hold up the others. Type and place only:
             # the error's text may quote the person.
