@@ -58,8 +58,12 @@ class Store:
     def write(self, works: list[Work]) -> Written:
         """Store a batch and commit. Raises ``psycopg.Error``; nothing is stored then."""
         self._make_partitions(works)
-        with self._connection.transaction():
-            return self._write(works)
+        try:
+            with self._connection.transaction():
+                return self._write(works)
+        except psycopg.IntegrityError:
+            self._days.clear()  # it may be a day that the retention has dropped: the next try makes it again
+            raise
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
