@@ -1,0 +1,177 @@
+"""A real worker: what is stored is counted within 2 s, by PostgreSQL's word, through failures of either server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import rq
+from rq.serializers import JSONSerializer
+
+from services.database import connect
+from services.enricher.store import Store
+from services.metrics import RollupMetrics
+from services.rollup import jobs
+from services.rollup.schedule import CHANNEL, REFRESH_QUEUE, UPKEEP_QUEUE, Schedule
+from services.settings import Settings
+from tests.conftest import Database
+from tests.make import Log, make_hit
+from tests.services.rollup.definition import differences, put
+from tools.servers import poll, spawn
+
+pytestmark = pytest.mark.servers
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Worker:
+    """``python -m services.rollup`` on the test's database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.log = settings.data_dir / "rollup.log"
+        self._environ = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            "DATA_DIR": str(settings.data_dir),
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "PYTHONPATH": str(ROOT),
+        }
+        self.start()
+
+    def start(self) -> None:
+        self.process = spawn([sys.executable, "-m", "services.rollup"], environ=self._environ, log=self.log)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[Worker]:
+    made = Worker(settings)
+    yield made
+    if made.process.poll() is None:
+        made.stop(signal.SIGKILL)
+
+
+def pageviews(database: Database) -> int:
+    with database.connect() as eye:
+        row = eye.execute("select coalesce(sum(pageviews), 0)::int from daily_traffic").fetchone()
+    assert row
+    return int(row[0])
+
+
+def seconds_to_count(database: Database, store: Store, expected: int) -> float:
+    """How long a hit takes from its commit into the view."""
+    put(store, make_hit())
+    started = time.monotonic()
+    assert poll(lambda: pageviews(database) == expected, 15, 0.01)
+    return time.monotonic() - started
+
+
+def test_a_stored_hit_is_in_the_view_within_2_s(
+    database: Database, settings: Settings, worker: Worker
+) -> None:
+    with connect(settings, "enricher") as writer:
+        store = Store(writer)
+        put(store, make_hit())  # before the worker is up: nobody heard of it
+        assert poll(lambda: pageviews(database) == 1, 20)
+        times = [seconds_to_count(database, store, number) for number in range(2, 12)]
+    assert max(times) < 2, times
+    with database.connect() as eye:
+        assert differences(eye) == {}
+        assert eye.execute("select count(*) from rollup_pending").fetchone() == (0,)
+    assert worker.stop() == 0
+    assert [line["action"] for line in worker.lines()][-1] == "stopped"
+    assert not [line for line in worker.lines() if line["level"] in ("error", "critical")]
+
+
+def test_a_worker_goes_on_after_its_connections_were_cut_and_after_it_was_killed(
+    database: Database, settings: Settings, worker: Worker
+) -> None:
+    client: Any = redis.Redis.from_url(settings.redis_url)
+    with connect(settings, "enricher") as writer, database.connect() as eye:
+        store = Store(writer)
+        put(store, make_hit())
+        assert poll(lambda: pageviews(database) == 1, 20)
+        eye.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            " and application_name in ('footfall rollup', 'footfall schedule')"
+        )
+        client.client_kill_filter(_type="normal", skipme=True)
+        put(store, make_hit())
+        assert poll(lambda: pageviews(database) == 2, 20)
+        worker.stop(signal.SIGKILL)
+        put(store, make_hit())
+        worker.start()
+        assert poll(lambda: pageviews(database) == 3, 20)
+        assert differences(eye) == {}
+
+
+def test_upkeep_runs_at_the_start(database: Database, settings: Settings, worker: Worker) -> None:
+    with database.connect() as eye:
+        for (name,) in eye.execute(
+            "select relname from pg_class where relnamespace = 'hits_days'::regnamespace and relkind = 'r'"
+        ).fetchall():
+            eye.execute(f"drop table hits_days.{name}")
+        sql = "select count(*) from pg_inherits where inhparent = 'hits'::regclass"
+        assert poll(lambda: eye.execute(sql).fetchone() == (9,), 20)
+
+
+# The schedule alone -------------------------------------------------------------------------------------------------
+
+
+def make_schedule(settings: Settings) -> tuple[Schedule, rq.Queue, rq.Queue]:
+    client = redis.Redis.from_url(settings.redis_url)
+    queues = [
+        rq.Queue(name, connection=client, serializer=JSONSerializer) for name in (REFRESH_QUEUE, UPKEEP_QUEUE)
+    ]
+    schedule = Schedule(
+        lambda: connect(settings, "schedule", autocommit=True), queues[0], queues[1], RollupMetrics(), Log()  # type: ignore[arg-type]
+    )  # fmt: skip
+    return schedule, queues[0], queues[1]
+
+
+def test_a_job_is_enqueued_only_while_none_waits(settings: Settings) -> None:
+    schedule, queue, _ = make_schedule(settings)
+    assert schedule.enqueue(queue, jobs.refresh_rollups)
+    assert not schedule.enqueue(queue, jobs.refresh_rollups)
+    assert queue.count == 1
+    queue.empty()
+    assert schedule.enqueue(queue, jobs.refresh_rollups)
+
+
+def test_jobs_are_named_so_that_a_worker_finds_them(settings: Settings) -> None:
+    schedule, queue, _ = make_schedule(settings)
+    for job, name in ((jobs.refresh_rollups, "refresh_rollups"), (jobs.keep_up, "keep_up")):
+        queue.empty()
+        schedule.enqueue(queue, job)
+        assert queue.jobs[0].func_name == f"services.rollup.jobs.{name}"
+
+
+def test_jobs_run_in_the_rollup_s_own_worker_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs._Holder, "parts", None)
+    with pytest.raises(RuntimeError, match=r"python -m services\.rollup"):
+        jobs.refresh_rollups()
+
+
+def test_storing_tells_the_schedule(settings: Settings) -> None:
+    with connect(settings, "schedule", autocommit=True) as ear, connect(settings, "enricher") as writer:
+        ear.execute(f"listen {CHANNEL}")
+        put(Store(writer), make_hit())
+        assert [note.channel for note in ear.notifies(timeout=5, stop_after=1)] == [CHANNEL]
