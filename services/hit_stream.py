@@ -38,6 +38,12 @@ def entry_time_s(entry_id: str) -> float:
     return int(entry_id.split("-", maxsplit=1)[0]) / 1000
 
 
+def entry_order(entry_id: str) -> tuple[int, int]:
+    """What entries' ids are in order by."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number)
+
+
 def connect(url: str, password: str, *, timeout_s: float) -> redis.Redis:
     """A blocking client; ``timeout_s`` must be longer than any blocking read."""
     return redis.Redis.from_url(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?", re.ASCII)
+MAX_HOST = 253
 _LOCAL_ENDINGS = (".localhost", ".local", ".test")
 _LOCAL_NAMES = ("localhost", "local", "test")
 
@@ -37,6 +38,8 @@ def host_of(netloc: str) -> str | None:
     if host.startswith("["):
         return _ipv6(host.partition("]")[0][1:])
     host = host.partition(":")[0].rstrip(".").lower()
+    if len(host) > MAX_HOST:
+        return None  # before IDNA, which takes milliseconds for thousands of letters
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")

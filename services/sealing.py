@@ -32,8 +32,10 @@ KEY_BYTES = 32
 NONCE_BYTES = 12  # AES-GCM; random, which is safe for 2^32 groups under one key, a key lives an hour
 MARKER_SECONDS = 7 * 86_400  # how long the empty file of a destroyed key stays
 
+HOURS_AHEAD = 24  # how far a clock may have run ahead
 # A group sealed at the end of an hour may reach the stream a little later: the pixel gives up after 2 s.
 SEALING_GRACE_SECONDS = 60
+GRACE = datetime.timedelta(seconds=SEALING_GRACE_SECONDS)
 # Contract guarantee 3: a day's key is destroyed at the latest 6 h after the day's end.
 SESSION_KEY_LATEST = datetime.timedelta(hours=6)
 
@@ -50,10 +52,12 @@ class KeyFiles:
         return self._directory / f"{self._kind}-{name}.key"
 
     def read(self, name: str) -> bytes | None:
-        """The key; None when there is none or it is destroyed."""
+        """The key; None when there is none or it is destroyed. Raises OSError, also when KEY_DIR itself is gone."""
         try:
             key = self.path(name).read_bytes()
         except FileNotFoundError:
+            if not self._directory.is_dir():
+                raise  # not mounted: the keys are elsewhere, not destroyed
             return None
         return key if len(key) == KEY_BYTES else None
 
@@ -61,6 +65,18 @@ class KeyFiles:
         """The key, made if it never was; None when it is destroyed. Raises OSError."""
         make_once(self.path(name), secrets.token_bytes(KEY_BYTES))
         return self.read(name)
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the key is there and not destroyed."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(name).stat().st_size == KEY_BYTES
+        return False
+
+    def is_destroyed(self, name: str) -> bool:
+        """Whether the key was there and is destroyed."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(name).stat().st_size == 0
+        return False
 
     def destroy(self, name: str) -> bool:
         """Make the key unreadable for good; whether there was one."""
@@ -112,6 +128,28 @@ class KeyFiles:
         return alive
 
 
+class KeyHolds:
+    """Keeps the keys alive that hits need which wait elsewhere than on the stream: in a pixel's spool.
+
+    The hours by which they are sealed, and their days, for the session; a day's hold ends with its 6 h.
+    """
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        self._kinds = (KeyFiles(directory, "seal"), KeyFiles(directory, "session"))
+        self._holder = holder
+
+    def hold(self, hours: Collection[str], days: Collection[str]) -> None:
+        """Hold these keys too. Raises OSError."""
+        for files, names in zip(self._kinds, (hours, days), strict=True):
+            for name in names:
+                files.hold(name, self._holder)
+
+    def hold_only(self, hours: Collection[str] = (), days: Collection[str] = ()) -> None:
+        """End all holds but these."""
+        for files, names in zip(self._kinds, (hours, days), strict=True):
+            files.release(self._holder, but=names)
+
+
 def hour_name(now_s: float) -> str:
     """``2026112218``: the name of the sealing key of a moment."""
     return time.strftime("%Y%m%d%H", time.gmtime(now_s))
@@ -141,9 +179,17 @@ class SealingKeys:
             cipher = self._ciphers[name] = AESGCM(key)
         return cipher
 
+    def usable_name(self, now_s: float) -> str:
+        """The name of this hour's key; a later hour's where a clock that ran ahead had this one destroyed."""
+        for hours in range(HOURS_AHEAD):
+            name = hour_name(now_s + 3_600 * hours)
+            if not self._files.is_destroyed(name):
+                return name
+        return hour_name(now_s)
+
     def seal(self, key_name: str, plain: bytes, context: bytes) -> bytes:
         """Nonce and sealed bytes. Raises OSError when no key can be made or it is destroyed."""
-        if key_name not in self._ciphers:
+        if key_name not in self._ciphers or not self._files.is_alive(key_name):
             self._ciphers.clear()  # the writer needs one hour only; what is destroyed leaves memory too
         cipher = self._cipher(key_name, make=True)
         if cipher is None:
@@ -160,14 +206,6 @@ class SealingKeys:
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
         except InvalidTag:
             return None
-
-    def hold(self, key_name: str, holder: str) -> None:
-        """Groups under this key wait on the holder's disk: it must not be destroyed. Raises OSError."""
-        self._files.hold(key_name, holder)
-
-    def release(self, holder: str, *, but: Collection[str] = ()) -> None:
-        """The holder's groups are on the stream, but for those under the keys named."""
-        self._files.release(holder, but=but)
 
     def destroy_ended(self, now_s: float, oldest_entry_s: float | None) -> list[str]:
         """Destroy the keys of hours that are over and enriched, and that nobody holds; their names.
@@ -227,18 +265,27 @@ class SessionKeys:
         return uuid.UUID(int=number & ~(0xF000 << 64 | 0xC000 << 48) | (0x8000 << 64 | 0x8000 << 48))
 
     def destroy_ended(self, now: datetime.datetime, oldest_entry_s: float | None) -> list[str]:
-        """Destroy the keys of days that are over and enriched, or ended 6 h ago; their names."""
+        """Destroy the keys of days that are over and enriched, and that nobody holds; their names."""
         enriched_until = (
             now if oldest_entry_s is None else datetime.datetime.fromtimestamp(oldest_entry_s, datetime.UTC)
         )
         destroyed = []
-        grace = datetime.timedelta(seconds=SEALING_GRACE_SECONDS)
         for day in self._files.names():
-            end = self._end_of(day)
-            enriched = end + grace < min(now, enriched_until)
-            # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
-            if (enriched or end + SESSION_KEY_LATEST - grace < now) and self._files.destroy(day):
+            enriched = self._end_of(day) + GRACE < min(now, enriched_until)
+            if enriched and not self._files.is_held(day) and self._files.destroy(day):
                 destroyed.append(day)
+        self._forget_destroyed()
+        return destroyed
+
+    def destroy_late(self, now: datetime.datetime) -> list[str]:
+        """Destroy the keys of days that ended 6 h ago, whoever waits for them; their names."""
+        # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
+        latest = SESSION_KEY_LATEST - GRACE
+        days = [day for day in self._files.names() if self._end_of(day) + latest < now]
+        destroyed = [day for day in days if self._files.destroy(day)]
+        self._forget_destroyed()
+        return destroyed
+
+    def _forget_destroyed(self) -> None:
         for day in [day for day, key in self._keys.items() if key and self._files.read(day) is None]:
             self._keys[day] = None  # destroyed here or by another process
-        return destroyed

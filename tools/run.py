@@ -42,13 +42,13 @@ from tools.servers import (
     readable_by_servers,
     spawn,
 )
-from tools.stack import LOCK_FILE, STACK_FILE
+from tools.stack import LOCK_FILE, STACK_FILE, pixel_socket
 
 ROOT = Path(__file__).resolve().parents[1]
 # The order of starting; the order of stopping is pixel, enricher, rollup, grafana, redis, postgres.
 STOP_ORDER = ("pixel", "enricher", "rollup", "grafana", "redis", "postgres")
 # Together under the 15 s in which all must have stopped; then SIGKILL.
-STOP_WITHIN_S = {"pixel": 4.0, "enricher": 3.0, "rollup": 2.5, "grafana": 1.0, "redis": 1.5, "postgres": 2.5}
+STOP_WITHIN_S = {"pixel": 3.0, "enricher": 2.5, "rollup": 2.2, "grafana": 1.0, "redis": 1.5, "postgres": 2.5}
 START_WITHIN_S = 60.0
 SETTLED_AFTER_S = 10.0  # a child that ran this long begins again with the shortest pause
 LONGEST_PAUSE_S = 10.0
@@ -204,7 +204,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         if name == "pixel":
-            ours["PIXEL_SOCKET"] = str(data_dir / "run/pixel.sock")
+            ours["PIXEL_SOCKET"] = str(pixel_socket(data_dir))
         return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
 
 

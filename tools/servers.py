@@ -336,7 +336,7 @@ class Redis:
         lines = [
             "bind 127.0.0.1",
             f"port {self.port}",
-            f"dir {self.folder}",
+            f'dir "{self.folder}"',
             "appendonly yes",
             f"appendfsync {self.appendfsync}",
             'save ""',

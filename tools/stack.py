@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import IO
 
+MAX_SOCKET_PATH = 100
 LOCK_FILE = "supervisor.lock"  # held while a supervisor runs
 STACK_FILE = "stack.json"  # the addresses; there once everything is ready
 
@@ -44,6 +47,14 @@ def _is_held(lock: IO[str]) -> bool:
     return False
 
 
-def pixel_socket() -> Path:
-    """The Unix socket on which the pixel takes hits from the owner's own tools."""
-    return data_dir().resolve() / "run/pixel.sock"
+def pixel_socket(folder: Path | None = None) -> Path:
+    """The Unix socket on which the pixel takes hits from the owner's own tools.
+
+    A socket's path may have 107 bytes: for a DATA_DIR that is deeper it stands in the folder for short-lived files.
+    """
+    folder = (folder or data_dir()).resolve()
+    path = folder / "run/pixel.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"footfall-{os.getuid()}-{name}.sock"

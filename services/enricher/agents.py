@@ -17,6 +17,7 @@ import user_agents.parsers
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 MAX_CACHED_AGENTS = 20_000  # about 10 MB; a large site sees some 5,000 in a day
+MAX_CACHED_TEXT = 400  # the longest in a public log of a year: 680; most have 70 to 200
 RE2_MEMORY = 64 << 20
 
 _PRODUCT = re.compile(r"([A-Za-z][\w .-]{1,38}?)(?=[/;,)(\s]|$)")
@@ -114,7 +115,9 @@ class Agents:
         if known is None:
             if len(self._known) >= MAX_CACHED_AGENTS:
                 self._known.clear()
-            known = self._known[text] = self._read(text)
+            known = self._read(text)
+            if len(text) <= MAX_CACHED_TEXT:
+                self._known[text] = known
         return known
 
     def _read(self, text: str) -> Agent:

@@ -21,6 +21,7 @@ from services.hit import Hit, RawHit
 from services.page_address import Address, parse_address
 from services.settings import Settings
 
+MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
 MAX_CACHED_PAGES = 20_000  # pages and referrers as sent; about 20 MB at a blog's lengths
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # User and password, query and fragment of an address of any scheme.
@@ -132,7 +133,9 @@ class Enricher:
         if page is None:
             if len(self._pages) >= MAX_CACHED_PAGES:
                 self._pages.clear()
-            page = self._pages[url] = self._read_page(url)
+            page = self._read_page(url)
+            if len(url) <= MAX_CACHED_TEXT:
+                self._pages[url] = page
         return page
 
     def _read_page(self, url: str) -> _Page:
@@ -175,6 +178,8 @@ class Enricher:
         if referrer not in self._referrers:
             if len(self._referrers) >= MAX_CACHED_PAGES:
                 self._referrers.clear()
+            if len(referrer) > MAX_CACHED_TEXT:
+                return self._read_referrer(referrer)
             self._referrers[referrer] = self._read_referrer(referrer)
         return self._referrers[referrer]
 

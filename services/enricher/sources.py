@@ -78,16 +78,16 @@ class Sources:
 
     def source_of(self, site: str, page_host: str, query: Mapping[str, str], referrer: str) -> Source:
         """The source; ``query`` are the page's parameters, ``referrer`` the address as sent."""
-        named = next((query[name].strip() for name in _NAMING_PARAMETERS if query.get(name, "").strip()), "")
+        named = ""
+        if query:
+            named = next((query[name] for name in _NAMING_PARAMETERS if query.get(name)), "").strip()
         medium = query.get("utm_medium", "").strip().lower()
-        if named:
+        source = self._of_referrer(site, page_host, referrer) if referrer else NO_SOURCE
+        # A link within the site may say ?source=menu: that is no origin.
+        if named and not (referrer and source is NO_SOURCE and "utm_source" not in query):
             source = self._of_text(site, named)
-        elif referrer:
-            source = self._of_referrer(site, page_host, referrer)
-        else:
-            source = NO_SOURCE
         channel = self._channel_of(medium, query, source)
-        return source._replace(channel=channel)
+        return source if channel == source.channel else Source(source.name, channel)
 
     @staticmethod
     def _channel_of(medium: str, query: Mapping[str, str], source: Source) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,8 +24,8 @@ from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.rate_limit import RateLimit
-from services.pixel.spool import Spool, SpoolUnusable
-from services.sealing import SealingKeys
+from services.pixel.spool import DAMAGED_NAME, Spool, SpoolUnusable
+from services.sealing import KeyHolds, SealingKeys
 from services.settings import Settings, SettingsError, load_settings
 
 LOOK_EVERY_S = 1.0
@@ -71,6 +72,12 @@ def _listen_on_path(path: Path) -> socket.socket:
     return tools
 
 
+def allow_many_connections() -> None:
+    """Raise the soft limit of open files, often 1,024, to the hard one: each reader's connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _look(commit: GroupCommit, metrics: PixelMetrics) -> None:
     while True:
         await commit.look()
@@ -88,13 +95,23 @@ async def run(settings: Settings, log: Logger) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    allow_many_connections()
     sockets = listen(settings)
     metrics = PixelMetrics()
     metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     password = settings.redis_password or read_password(settings.key_dir, "redis")
     client = connect_async(settings.redis_url, password, timeout_s=SEND_WITHIN_S)
     spool = Spool(settings.spool_dir, settings.spool_max_mb * 1_000_000)
-    commit = GroupCommit(client, SealingKeys(settings.key_dir), spool, log, settings.max_stream_entries)
+    if spool.cut_bytes:
+        log.error("spool-cut", bytes=spool.cut_bytes, kept_as=str(settings.spool_dir / DAMAGED_NAME))
+    commit = GroupCommit(
+        client,
+        SealingKeys(settings.key_dir),
+        spool,
+        KeyHolds(settings.key_dir, spool.holder),
+        log,
+        settings.max_stream_entries,
+    )
     days = DayClock(settings.report_timezone)
     pixel = Pixel(
         settings=settings,

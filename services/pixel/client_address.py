@@ -51,7 +51,9 @@ class ClientAddress:
     def __init__(self, trusted: Sequence[IPNetwork], header: str) -> None:
         self._trusted = tuple(trusted)
         self._trusted_v4 = tuple(
-            (int(network.network_address), int(network.netmask)) for network in trusted if network.version == 4
+            (int(network.network_address), int(network.netmask))
+            for network in trusted
+            if network.version == 4
         )
         self._proxies: dict[str, str] = {}  # peers that are trusted, so nobody's own address
         self.header = header

@@ -6,6 +6,7 @@ only the page's address and the id can be wrong enough to refuse one.
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import json
 import math
@@ -110,16 +111,21 @@ def query_parameters(query: str) -> dict[str, Any]:
         return {}
 
 
-def body_parameters(body: bytes) -> dict[str, Any] | None:
-    """The parameters of a POST: a JSON object or a form, whatever Content-Type says; None: neither."""
-    text = body.strip()
+def body_parameters(body: bytes) -> dict[str, Any]:
+    """The parameters of a POST: a JSON object or a form, whatever Content-Type says.
+
+    A body that is neither has none; a null in it leaves the query's value alone.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8).strip()
     if not text.startswith(b"{"):
         return query_parameters(text.decode("utf-8", "replace")) if text else {}
     try:
         decoded = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = _leniently_decoded(text)
-    return decoded if isinstance(decoded, dict) else None
+    if not isinstance(decoded, dict):
+        return {}
+    return {name: value for name, value in decoded.items() if value is not None}
 
 
 def _leniently_decoded(text: bytes) -> Any:

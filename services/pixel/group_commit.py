@@ -29,16 +29,19 @@ from services.hit import (
     encode_group,
     reseal_group,
 )
-from services.hit_stream import FIELD, STREAM
+from services.hit_stream import FIELD, STREAM, entry_order
 from services.logs import Logger, place_of
 from services.pixel.spool import Spool, SpoolFull
-from services.sealing import SealingKeys, hour_name
+from services.sealing import KeyHolds, SealingKeys
 
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
 # of which goes to the spool after this.
 SEND_WITHIN_S = 0.8
 RETRY_PAUSE_S = 0.05
-DRAIN_GROUPS = 100  # in one round trip; at most 100 MB, mostly some 100 kB
+# In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
+DRAIN_GROUPS = 100
+DRAIN_BYTES = 1_000_000
+DRAIN_WITHIN_S = 5.0
 DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
@@ -74,11 +77,19 @@ class GroupCommit:
     """Takes hits, answers whether they are durable. One for each run of the pixel."""
 
     def __init__(
-        self, client: Any, sealer: SealingKeys, spool: Spool, log: Logger, max_stream_entries: int
+        self,
+        client: Any,
+        sealer: SealingKeys,
+        spool: Spool,
+        holds: KeyHolds,
+        log: Logger,
+        max_stream_entries: int,
     ) -> None:
         self._redis = client
         self._sealer = sealer
         self._spool = spool
+        self._holds = holds
+        self._release_behind = ""  # id of the last entry that came from the spool, while keys are held for it
         self._disk = asyncio.Lock()  # the spool is one thread's at a time
         self._log = log
         self._max_stream_entries = max_stream_entries
@@ -169,16 +180,14 @@ class GroupCommit:
 
     async def _store(self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bool:
         """Whether the group is on disk, in Redis or in the spool."""
-        key_name = hour_name(time.time())
+        key_name = self._sealer.usable_name(time.time())
         data = self._encode(group.hits, seq, key_name, left_out)
         while True:
-            if not self.spooling and await self._send([data]):
+            if not self.spooling and await self._send([data], SEND_WITHIN_S):
                 return True
-            if not group.hits:
-                return False
             async with self._disk:
                 if self.spooling:  # else it was drained while this group waited
-                    return await self._put_in_spool(data, key_name)
+                    return await self._put_in_spool(data, key_name, {hit.day for hit in group.hits})
 
     def _settle(
         self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], stored: bool
@@ -213,15 +222,17 @@ class GroupCommit:
             abandoned=self._abandoned,
         )
 
-    async def _send(self, groups: list[bytes]) -> bool:
-        """Whether Redis has the groups on disk; tries again for a moment, as after a restart of Redis."""
-        deadline = self._loop.time() + SEND_WITHIN_S
-        sent = False
-        while not sent:
+    async def _send(self, groups: list[bytes], within_s: float) -> str:
+        """Id of the last group's entry once Redis has all on disk; empty when it does not take them in time.
+
+        Tries again for a moment, as after a restart of Redis.
+        """
+        deadline = self._loop.time() + within_s
+        entry_id = ""
+        while not entry_id:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._add(groups)
-                sent = True
+                    entry_id = await self._add(groups)
             except TimeoutError:
                 break
             except (RedisError, OSError) as error:
@@ -229,17 +240,18 @@ class GroupCommit:
                 if self._loop.time() + RETRY_PAUSE_S > deadline:
                     break
                 await asyncio.sleep(RETRY_PAUSE_S)
-        self._note_redis(away=not sent)
-        return sent
+        self._note_redis(away=not entry_id)
+        return entry_id
 
-    async def _add(self, groups: list[bytes]) -> None:
+    async def _add(self, groups: list[bytes]) -> str:
         if len(groups) == 1:
-            await self._redis.execute_command("XADD", STREAM, "*", FIELD, groups[0])
-            return
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for data in groups:
-                pipeline.execute_command("XADD", STREAM, "*", FIELD, data)
-            await pipeline.execute()
+            entry_id = await self._redis.execute_command("XADD", STREAM, "*", FIELD, groups[0])
+        else:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for data in groups:
+                    pipeline.execute_command("XADD", STREAM, "*", FIELD, data)
+                entry_id = (await pipeline.execute())[-1]
+        return str(entry_id.decode())
 
     def _note_redis(self, *, away: bool) -> None:
         if away != self.redis_away:
@@ -248,9 +260,9 @@ class GroupCommit:
 
     # The spool -----------------------------------------------------------------------------------------------
 
-    async def _put_in_spool(self, data: bytes, key_name: str) -> bool:
-        """Whether the group is in the spool. Raises OSError when its key cannot be held."""
-        self._sealer.hold(key_name, self._spool.holder)
+    async def _put_in_spool(self, data: bytes, key_name: str, days: set[str]) -> bool:
+        """Whether the group is in the spool. Raises OSError when its keys cannot be held."""
+        self._holds.hold({key_name}, days)
         try:
             await asyncio.to_thread(self._spool.append, data)
         except SpoolFull:
@@ -260,45 +272,45 @@ class GroupCommit:
     async def drain(self) -> None:
         """Send on what waits in the spool, whenever Redis takes it. Runs beside ``run``, until cancelled."""
         async with self._disk:
-            self._sealer.release(self._spool.holder, but=self._spool.key_names())
+            self._holds.hold_only(*self._spool.keys_needed())
         while True:
             drained = False
             try:
                 drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
             except OSError as error:
-                self._log.error(
-                    "spool-failed", error=type(error).__name__, reason=error.strerror or str(error)
-                )
+                reason = error.strerror or str(error)
+                self._log.error("spool-failed", error=type(error).__name__, reason=reason)
             if not drained:
                 await asyncio.sleep(DRAIN_PAUSE_S)
 
     async def _drain_some(self) -> bool:
         """Whether the oldest groups of the spool are on the stream now."""
         async with self._disk:
-            groups = self._spool.next_groups(DRAIN_GROUPS)
-            if len(groups) < DRAIN_GROUPS and not self.redis_away:
-                # The last ones with the door shut: under steady traffic there would always be one more, and the
-                # file would grow until it has no room.
-                return await self._send_on(groups) and self._mark_sent(groups)
-        if not await self._send_on(groups):
-            return False
+            groups = self._spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES)
+            if self._spool.are_the_last(groups) and not self.redis_away:
+                # With the door shut: under steady traffic there would always be one more, and the file would grow
+                # until it has no room.
+                return self._mark_sent(groups, await self._send_on(groups, SEND_WITHIN_S))
+        entry_id = await self._send_on(groups, DRAIN_WITHIN_S)
         async with self._disk:
-            return self._mark_sent(groups)
+            return self._mark_sent(groups, entry_id)
 
-    async def _send_on(self, groups: list[bytes]) -> bool:
-        return await self._send([self._resealed(data) for data in groups])
+    async def _send_on(self, groups: list[bytes], within_s: float) -> str:
+        return await self._send([self._resealed(data) for data in groups], within_s)
 
-    def _mark_sent(self, groups: list[bytes]) -> bool:
+    def _mark_sent(self, groups: list[bytes], entry_id: str) -> bool:
+        if not entry_id:
+            return False
         self._spool.mark_sent(groups)
         if self._spool.is_empty:
-            self._sealer.release(self._spool.holder)
+            self._release_behind = entry_id
             self._log.info("spool-drained")
         return True
 
     def _resealed(self, data: bytes) -> bytes:
         """The group under the key of this hour; as it is when its own key is gone: then it is buried, counted."""
         try:
-            return reseal_group(data, hour_name(time.time()), self._sealer)
+            return reseal_group(data, self._sealer.usable_name(time.time()), self._sealer)
         except UndecodableEntry as error:
             self._log.error("spooled-group-unreadable", reason=error.reason)
             return data
@@ -308,15 +320,25 @@ class GroupCommit:
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
                 length = await self._redis.xlen(STREAM)
+                oldest = await self._redis.xrange(STREAM, count=1) if self._release_behind else []
         except (RedisError, OSError, TimeoutError):
             self._note_redis(away=True)
             return
-        self._note_redis(away=False)
+        if self._spool.is_empty:
+            self._note_redis(away=False)  # else draining tells: a Redis that reads may still refuse to write
+            self._release_holds(oldest[0][0].decode() if oldest else "")
         if (length >= self._max_stream_entries) != self.stream_full:
             self.stream_full = not self.stream_full
             self._log.error("stream-full" if self.stream_full else "stream-has-room", entries=length)
         if not self._spool.is_full:
             self.durable = True
+
+    def _release_holds(self, oldest_id: str) -> None:
+        """Let keys go once what came from the spool is enriched: the stream has nothing left of it."""
+        behind = self._release_behind
+        if behind and (not oldest_id or entry_order(oldest_id) > entry_order(behind)):
+            self._holds.hold_only()
+            self._release_behind = ""
 
     @property
     def spool_bytes(self) -> int:

@@ -5,7 +5,7 @@ before anybody is answered, sent in order when Redis is back, and emptied when a
 it is sent again: a group is known by its number, so what was sent before changes nothing. A torn record at the
 end was never answered and is cut off.
 
-The groups stay sealed. While one waits here its sealing key is held (``services.sealing.hold_key``), because the
+The groups stay sealed. While one waits here its sealing key is held (``services.sealing.KeyHolds``), because the
 enricher destroys the key of an hour of which the stream has nothing left.
 """
 
@@ -26,6 +26,7 @@ from services.key_files import make_once, sync_directory
 HEAD = struct.Struct("<II")
 FILE_NAME = "groups"
 HOLDER_NAME = "holder"
+DAMAGED_NAME = "damaged"
 # A record is a group, and a group is under 1 MiB: a longer length is a torn or foreign file.
 MAX_RECORD_BYTES = 4 << 20
 
@@ -60,7 +61,17 @@ class Spool:
         self.holder = holder.read_text()  # in whose name keys are held
         self._sent = 0  # bytes of records that were sent
         self._end = self._last_whole_record()
-        os.ftruncate(self._file, self._end)
+        self.cut_bytes = self._cut_off(directory)
+
+    def _cut_off(self, directory: Path) -> int:
+        """Set aside what is no whole record: a torn end was never answered, but a damaged disk may hide more."""
+        rest = os.fstat(self._file).st_size - self._end
+        if rest:
+            with (directory / DAMAGED_NAME).open("wb") as damaged:
+                while data := os.pread(self._file, 1 << 20, self._end + damaged.tell()):
+                    damaged.write(data)
+            os.ftruncate(self._file, self._end)
+        return rest
 
     def _last_whole_record(self) -> int:
         """Where the records end that were written whole."""
@@ -109,9 +120,19 @@ class Spool:
         """Whether even an empty group has no room."""
         return self._end + HEAD.size >= self._max_bytes
 
-    def next_groups(self, count: int) -> list[bytes]:
-        """The oldest groups that were not sent yet, in order, at most so many."""
-        return list(itertools.islice(self._waiting(), count))
+    def next_groups(self, most_groups: int, most_bytes: int) -> list[bytes]:
+        """The oldest groups that were not sent yet, in order: at least one, at most so many and so large."""
+        groups: list[bytes] = []
+        for data in itertools.islice(self._waiting(), most_groups):
+            most_bytes -= len(data)
+            if groups and most_bytes < 0:
+                break
+            groups.append(data)
+        return groups
+
+    def are_the_last(self, groups: list[bytes]) -> bool:
+        """Whether these, from ``next_groups``, are all that waits."""
+        return sum(HEAD.size + len(data) for data in groups) == self.waiting_bytes
 
     def mark_sent(self, groups: list[bytes]) -> None:
         """The groups that ``next_groups`` gave are on the stream; with the last one the file is emptied."""
@@ -121,15 +142,18 @@ class Spool:
             os.fsync(self._file)
             self._sent = self._end = 0
 
-    def key_names(self) -> set[str]:
-        """Names of the sealing keys that the waiting groups need."""
-        names = set()
+    def keys_needed(self) -> tuple[set[str], set[str]]:
+        """The hours by which the waiting groups are sealed, and the days of their hits."""
+        hours: set[str] = set()
+        days: set[str] = set()
         for data in self._waiting():
             try:
-                names.add(decode_group(data).key_name)
+                group = decode_group(data)
             except UndecodableEntry:
                 continue
-        return names
+            hours.add(group.key_name)
+            days.update(part.day for part in group.accepted)
+        return hours, days
 
     def _waiting(self) -> Iterator[bytes]:
         offset = self._sent

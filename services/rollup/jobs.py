@@ -86,8 +86,15 @@ def _keep_up(parts: Parts, connection: Connection) -> None:
     made = upkeep.make_partitions(connection)
     dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
     forgotten = upkeep.forget_old_groups(connection)
-    if made or dropped or forgotten:
-        parts.log.info("upkeep", partitions_made=made, partitions_dropped=dropped, groups_forgotten=forgotten)
+    emptied = upkeep.empty_old_letters(connection, parts.settings.retention_days)
+    if made or dropped or forgotten or emptied:
+        parts.log.info(
+            "upkeep",
+            partitions_made=made,
+            partitions_dropped=dropped,
+            groups_forgotten=forgotten,
+            dead_letters_emptied=emptied,
+        )
 
 
 def refresh_rollups() -> None:

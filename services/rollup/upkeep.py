@@ -67,3 +67,14 @@ def forget_old_groups(connection: Connection) -> int:
             "delete from stream_groups where processed_at < now() - %s", [KEEP_GROUP_NUMBERS]
         )
         return cursor.rowcount
+
+
+def empty_old_letters(connection: Connection, retention_days: int) -> int:
+    """Empty the dead letters that are older than raw hits may be; how many. Their number stays, for the ledger."""
+    with connection.transaction():
+        cursor = connection.execute(
+            "update dead_letters set hit = null, error = null"
+            " where buried_at < now() - make_interval(days => %s) and (hit is not null or error is not null)",
+            [retention_days],
+        )
+        return cursor.rowcount

@@ -20,6 +20,7 @@ from services.sealing import (
     MARKER_SECONDS,
     SEALING_GRACE_SECONDS,
     KeyFiles,
+    KeyHolds,
     SessionKeys,
     hour_end_s,
     hour_name,
@@ -315,7 +316,7 @@ def test_a_session_key_goes_once_its_day_is_enriched_or_ended_6_hours_ago(
 ) -> None:
     keys = make_sessions(tmp_path)
     assert session_of(keys)
-    destroyed = keys.destroy_ended(now, oldest.timestamp() if oldest else None)
+    destroyed = keys.destroy_late(now) + keys.destroy_ended(now, oldest.timestamp() if oldest else None)
     assert destroyed == (["2026-11-22"] if goes else [])
     assert (session_of(keys, now=now) is None) == goes
 
@@ -358,8 +359,9 @@ def test_no_session_key_lives_6_hours_after_its_day_in_any_zone(
     keys = make_sessions(tmp_path, zone)
     assert session_of(keys, day=day, now=ended_at - MINUTE)
     waiting_s = (ended_at - H).timestamp()
-    assert keys.destroy_ended(ended_at + 6 * H - 2 * MINUTE, waiting_s) == []
-    assert keys.destroy_ended(ended_at + 6 * H, waiting_s) == [day]
+    nearly, at_last = ended_at + 6 * H - 2 * MINUTE, ended_at + 6 * H
+    assert keys.destroy_late(nearly) + keys.destroy_ended(nearly, waiting_s) == []
+    assert keys.destroy_late(at_last) == [day]
 
 
 @pytest.mark.parametrize(("zone", "day", "end"), DAY_ENDS)
@@ -380,3 +382,38 @@ def test_no_session_key_is_made_6_hours_after_its_day_in_any_zone(
     ended_at = datetime.datetime.fromisoformat(end)
     assert session_of(make_sessions(tmp_path / "1", zone), day=day, now=ended_at + 6 * H) is None
     assert session_of(make_sessions(tmp_path / "2", zone), day=day, now=ended_at + 6 * H - 2 * MINUTE)
+
+
+def test_keys_that_a_spool_needs_are_held_until_they_are_let_go(tmp_path: Path) -> None:
+    keys, sessions = make_keys(tmp_path), make_sessions(tmp_path)
+    keys.seal(HOUR, b"x", b"")
+    assert session_of(sessions)
+    holds = KeyHolds(tmp_path / "keys", "pixel-1")
+    holds.hold({HOUR}, {"2026-11-22"})
+    KeyHolds(tmp_path / "keys", "pixel-2").hold_only()  # another's holds are not one's own
+    later = datetime.datetime(2026, 11, 23, 1, tzinfo=datetime.UTC)
+    assert keys.destroy_ended(later.timestamp(), None) == []
+    assert sessions.destroy_ended(later, None) == []
+    KeyHolds(tmp_path / "keys", "pixel-1").hold_only()  # after a restart, too
+    assert keys.destroy_ended(later.timestamp(), None) == [HOUR]
+    assert sessions.destroy_ended(later, None) == ["2026-11-22"]
+
+
+def test_nobody_holds_a_days_key_longer_than_6_hours(tmp_path: Path) -> None:
+    sessions = make_sessions(tmp_path)
+    assert session_of(sessions)
+    KeyHolds(tmp_path / "keys", "pixel-1").hold((), {"2026-11-22"})
+    assert sessions.destroy_late(datetime.datetime(2026, 11, 23, 6, tzinfo=datetime.UTC)) == ["2026-11-22"]
+
+
+def test_a_destroyed_key_seals_nothing_more_though_it_was_in_memory(tmp_path: Path) -> None:
+    pixel, enricher = make_keys(tmp_path), make_keys(tmp_path)
+    pixel.seal(HOUR, b"x", b"")
+    # The enricher's clock runs two hours ahead for a moment.
+    assert enricher.destroy_ended(HOUR_END_S + 7_200, None) == [HOUR]
+    with pytest.raises(OSError, match="destroyed"):
+        pixel.seal(HOUR, b"x", b"")
+    later_hour = pixel.usable_name(HOUR_END_S - 60)
+    assert later_hour == hour_name(HOUR_END_S + 60)
+    sealed = pixel.seal(later_hour, b"x", b"")
+    assert enricher.unseal(later_hour, sealed, b"") == b"x"

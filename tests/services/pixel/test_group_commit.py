@@ -17,6 +17,7 @@ from services.hit_stream import STREAM, connect_async
 from services.pixel import group_commit
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.spool import Spool
+from services.sealing import KeyHolds
 from tests.make import DAY, SITE, Log, make_keys, make_raw_hit
 from tests.services.conftest import OwnRedis, groups_in, hits_in
 
@@ -48,7 +49,9 @@ class Parts:
         client = connect_async(url, "", timeout_s=SEND_WITHIN_S)
         kept = Spool(self.folder / (spool or f"spool-{len(self._closed)}"), spool_bytes)
         self._closed += [client.aclose, kept.close]
-        commit = GroupCommit(client, make_keys(self.folder), kept, self.log, max_entries)  # type: ignore[arg-type]
+        keys = make_keys(self.folder)
+        holds = KeyHolds(self.folder / "keys", kept.holder)
+        commit = GroupCommit(client, keys, kept, holds, self.log, max_entries)  # type: ignore[arg-type]
         if run:
             self.run(commit)
         return commit
@@ -199,6 +202,10 @@ async def test_while_redis_fails_hits_go_to_the_spool_and_are_sent_on_in_order(
     numbers = [group.seq for group in groups_in(own_redis.url)]
     assert numbers == sorted(numbers), "a group may come twice, never before an older one"
     assert set(numbers) == set(range(1, 9)), "and none is missing"
+    await commit.look()
+    assert parts.held(), "nor before what came from here is enriched: it is of an earlier day, perhaps"
+    redis.Redis.from_url(own_redis.url).xtrim(STREAM, maxlen=0)
+    await commit.look()
     assert parts.held() == []
     assert [a for a in parts.log.actions if a.startswith("redis-") and a != "redis-failed"] == [
         "redis-away",

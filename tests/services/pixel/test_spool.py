@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pixel.spool import FILE_NAME, HEAD, Spool, SpoolFull, SpoolUnusable
+from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HEAD, Spool, SpoolFull, SpoolUnusable
 
 ROOMY = 1 << 20
 
@@ -17,7 +17,7 @@ ROOMY = 1 << 20
 def drain(spool: Spool) -> list[bytes]:
     """All that waits, taken as sent."""
     sent = []
-    while groups := spool.next_groups(3):
+    while groups := spool.next_groups(3, ROOMY):
         sent += groups
         spool.mark_sent(groups)
     return sent
@@ -71,6 +71,36 @@ def test_garbage_at_the_end_is_cut_off(tmp_path: Path) -> None:
     again = Spool(tmp_path, ROOMY)
     assert drain(again) == [b"whole"]
     again.close()
+
+
+def test_what_is_cut_off_is_set_aside(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    for record in (b"one", b"two", b"three"):
+        spool.append(record)
+    spool.close()
+    path = tmp_path / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[HEAD.size + 3 + HEAD.size] ^= 1  # a flipped bit in "two"
+    path.write_bytes(content)
+    again = Spool(tmp_path, ROOMY)
+    assert drain(again) == [b"one"]
+    assert again.cut_bytes == len(content) - HEAD.size - 3
+    assert (tmp_path / DAMAGED_NAME).read_bytes() == bytes(content[HEAD.size + 3 :])
+    again.close()
+
+
+def test_groups_are_given_out_by_number_and_size(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    for record in (b"a" * 60, b"b" * 60, b"c" * 200, b"d"):
+        spool.append(record)
+    assert spool.next_groups(10, 130) == [b"a" * 60, b"b" * 60]
+    assert spool.next_groups(1, 130) == [b"a" * 60]
+    spool.mark_sent([b"a" * 60, b"b" * 60])
+    large = spool.next_groups(10, 130)
+    assert (large, spool.are_the_last(large)) == ([b"c" * 200], False)
+    spool.mark_sent(large)
+    assert spool.are_the_last(spool.next_groups(10, 130))
+    spool.close()
 
 
 def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
