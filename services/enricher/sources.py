@@ -80,7 +80,8 @@ class Sources:
         """The source; ``query`` are the page's parameters, ``referrer`` the address as sent."""
         named = ""
         if query:
-            named = next((query[name] for name in _NAMING_PARAMETERS if query.get(name)), "").strip()
+            values = (query.get(name, "").strip() for name in _NAMING_PARAMETERS)
+            named = next(filter(None, values), "")
         medium = query.get("utm_medium", "").strip().lower()
         source = self._of_referrer(site, page_host, referrer) if referrer else NO_SOURCE
         # A link within the site may say ?source=menu: that is no origin.

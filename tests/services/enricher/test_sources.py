@@ -125,6 +125,12 @@ def test_the_page_s_own_address_names_the_source(
         assert source_of("https://friend.example/", **query) == expected, "it beats the referrer"
 
 
+def test_a_link_within_the_site_names_no_source() -> None:
+    own = "https://www.blog.example/other"
+    assert source_of(own, source="menu") == (None, "Direct")
+    assert source_of(own, utm_source="menu") == ("menu", "Referral"), "a campaign's tag is meant"
+
+
 def test_a_campaign_keeps_the_referrer_s_source() -> None:
     assert source_of("https://www.google.com/", utm_campaign="spring") == ("Search", "Campaign")
 
