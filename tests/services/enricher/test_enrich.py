@@ -205,6 +205,10 @@ def test_the_campaign_is_read(query: str, name: str, value: str | None) -> None:
     assert getattr(enrich(url=f"https://blog.example/?{query}"), name) == value
 
 
+def test_a_blank_parameter_names_no_source() -> None:
+    assert enrich(url="https://blog.example/?ref=%20&utm_source=&via=d").source == "d"
+
+
 def test_which_parameters_are_kept_is_a_setting() -> None:
     enricher = make_enricher(QUERY_PARAMETERS="Q, lang")
     hit = enrich(

@@ -104,7 +104,6 @@ def test_the_referrer_is_a_source(referrer: str, expected: tuple[str | None, str
         ({"via": "lobsters"}, ("Lobsters", "News")),
         ({"source": "reddit"}, ("Reddit", "Social")),
         ({"utm_source": "a", "ref": "b", "source": "c", "via": "d"}, ("a", "Referral")),
-        ({"ref": " ", "via": "d"}, ("d", "Referral")),
         ({"utm_source": "blog.example"}, DIRECT),
         ({"utm_source": "x" * 500}, ("x" * 128, "Referral")),
         # The medium and the campaign say what kind it is.

@@ -1,0 +1,18 @@
+"""The enricher's parts for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.settings import Settings
+from tests.services.enricher.parts import Bench
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[Bench]:
+    """An enricher's parts on the test's own database and Redis."""
+    made = Bench(settings)
+    yield made
+    made.close()
