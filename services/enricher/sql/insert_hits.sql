@@ -15,6 +15,9 @@ arrived as (
         source, channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, session_id, is_bot,
         bot_name, is_me, browser, os, device, language, screen
     from staging, batch
+    -- In the order of the index on it, which random ids would fill at random pages (a fifth of this statement's
+    -- cost at 5,000 rows); of the same id the one that came first stays first.
+    order by hit_id, staging.ctid
     on conflict (site, day, hit_id) do nothing
     returning site, day
 ),
