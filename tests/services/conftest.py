@@ -1,4 +1,4 @@
-"""What the services' tests share: hypothesis's profile, and a Redis of a test's own that may be stopped."""
+"""What the services' tests share: hypothesis's profile, a Redis of a test's own, a database of a module's own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import tests.strategies  # noqa: F401 - registers and loads hypothesis's profile
 from services.hit import Group, RawHit, decode_group, open_group
 from services.hit_stream import FIELD, STREAM
 from services.sealing import SealingKeys
-from tests.conftest import start_server
-from tools.servers import Redis, free_port
+from tests.conftest import Database, start_server
+from tools.servers import Postgres, Redis, free_port
 
 _numbers = itertools.count(1)
 
@@ -69,3 +69,35 @@ def groups_in(url: str) -> list[Group]:
 def hits_in(url: str, keys: SealingKeys) -> list[RawHit]:
     """The raw hits on the stream."""
     return [hit for group in groups_in(url) for hit in open_group(group, keys)]
+
+
+# A database of a module's own ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: Postgres, template_database: str) -> Iterator[Database]:
+    """A migrated database that the tests of a module share, one after the other: cloning one takes 0.3 s."""
+    name = f"module_{next(_numbers)}"
+    with Database(postgres.port, "postgres").connect() as connection:
+        connection.execute(f"create database {name} template {template_database}")
+        yield Database(postgres.port, name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def emptied_database(module_database: Database) -> Database:
+    """The module's database, empty, and nobody else on it."""
+    with module_database.connect() as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        names = connection.execute(
+            "select string_agg(oid::regclass::text, ', ') from pg_class"
+            " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+            " and relname not in ('installation', 'countries', 'schema_migrations')"
+        ).fetchone()
+        assert names
+        connection.execute(f"truncate {names[0]}")
+        connection.execute("update installation set report_timezone = 'UTC'")
+    return module_database

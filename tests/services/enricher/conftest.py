@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from services.settings import Settings
+from tests.conftest import Database
 from tests.services.enricher.parts import Bench
+
+
+@pytest.fixture
+def database(emptied_database: Database) -> Database:
+    """One database for the tests of a module, emptied before each."""
+    return emptied_database
 
 
 @pytest.fixture

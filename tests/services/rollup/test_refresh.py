@@ -30,6 +30,12 @@ pytestmark = pytest.mark.servers
 DAY = NOW.date()
 
 
+@pytest.fixture
+def database(emptied_database: Database) -> Database:
+    """One database for these tests, emptied before each."""
+    return emptied_database
+
+
 class Parts:
     """An enricher's store, a refresher, and an eye on both."""
 
