@@ -31,6 +31,7 @@ from services.hit import (
     UndecodableEntry,
     decode_group,
     open_group,
+    reseal_group,
 )
 from services.pixel.collect import Accepted as AcceptedRequest
 from services.pixel.collect import Headers
@@ -171,6 +172,25 @@ def test_a_group_without_hits_needs_no_key(tmp_path: Path) -> None:
     group = decode_group(data)
     assert (group.accepted, group.sealed, open_group(group, make_keys(tmp_path))) == ([], b"", [])
     assert not list((tmp_path / "keys").iterdir())
+
+
+def test_a_group_that_is_sealed_anew_is_the_same_group(keys: SealingKeys) -> None:
+    hits = [make_raw_hit(id=1), make_raw_hit(id=2)]
+    data = encode(hits, keys, seq=7, left_out=[LeftOut(SITE, DAY, "excluded", "prefetch", 1)], abandoned=[5])
+    later = reseal_group(data, "2026112220", keys)
+    before, after = decode_group(data), decode_group(later)
+    assert after == msgspec.structs.replace(before, key_name="2026112220", sealed=after.sealed)
+    assert open_group(after, keys) == hits
+    assert reseal_group(later, "2026112220", keys) == later
+
+
+@pytest.mark.parametrize(("data", "reason"), [(b"", "not-a-group"), (None, "seal")])
+def test_what_cannot_be_opened_cannot_be_sealed_anew(
+    keys: SealingKeys, data: bytes | None, reason: str
+) -> None:
+    data = group_bytes(keys, sealed=bytes(60)) if data is None else data
+    with pytest.raises(UndecodableEntry, match=f"^{reason}$"):
+        reseal_group(data, "2026112220", keys)
 
 
 # Limits ---------------------------------------------------------------------------------------------------------

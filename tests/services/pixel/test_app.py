@@ -96,7 +96,7 @@ class Pixel:
         """A GET with these parameters, for a page of the site if none is named."""
         return self.ask(f"{path}?{urlencode({'url': PAGE, **parameters})}")
 
-    def send(self, data: bytes, answer_within_s: float = 0.3) -> bytes:
+    def send(self, data: bytes, answer_within_s: float = 0.15) -> bytes:
         """What is answered to bytes; a request that seems unfinished is cut off."""
         with socket.create_connection(("127.0.0.1", self.port)) as wire:
             received = b""
