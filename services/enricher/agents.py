@@ -15,13 +15,19 @@ import re2
 import ua_parser
 import user_agents.parsers
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+from ua_parser.loaders import load_lazy_builtins
 
 MAX_CACHED_AGENTS = 20_000  # about 10 MB; a large site sees some 5,000 in a day
 MAX_CACHED_TEXT = 400  # the longest in a public log of a year: 680; most have 70 to 200
-RE2_MEMORY = 64 << 20
-
+OTHER_BOT = "other bot"
+NO_AGENT = "no User-Agent"
+# Names that rules put together, as in (Yandex|Turnitin)[Bb]ot.
+PUT_TOGETHER = ("YandexBot", "linkdexbot", "amazonproductbot", "Alexabot", "TurnitinBot", "coccocbot", "FeedlyBot",
+                "Feedspotbot", "SeekportBot")  # fmt: skip
 _PRODUCT = re.compile(r"([A-Za-z][\w .-]{1,38}?)(?=[/;,)(\s]|$)")
 _COMPATIBLE = re.compile(r"compatible;\s*([A-Za-z][\w.-]{1,38})")
+RE2_MEMORY = 64 << 20
+
 _BROWSER_TOKENS = ("Mozilla/", "Opera/", "Opera ", "Dalvik/", "UCWEB", "Nokia", "BlackBerry", "SonyEricsson",
                    "SAMSUNG", "Links (", "Lynx/", "w3m/", "ELinks", "Dillo/", "NetSurf/")  # fmt: skip
 _ADDRESS = re.compile(r"https?://|www\.|[\w.-]+@[\w-]+\.\w", re.IGNORECASE)
@@ -38,8 +44,28 @@ class Agent(NamedTuple):
     device: str | None  # desktop, mobile, tablet
 
 
-def _family(value: str | None) -> str | None:
-    return value[:64] if value and value != "Other" else None
+class Vocabulary:
+    """The words in the rules of ua-parser and of the crawler list.
+
+    Some rules take a name from the User-Agent itself (``(\\w+)bot``, ``(.+)/.* CFNetwork``): whoever sends hits could
+    write any text into a column that way, and a rare program's name is as good as its User-Agent. Only names that
+    stand in a rule are kept.
+    """
+
+    def __init__(self) -> None:
+        agents, systems, _ = load_lazy_builtins()
+        matchers: list[Any] = [*agents, *systems]
+        rules = [matcher.regex for matcher in matchers]
+        rules += [matcher.family for matcher in matchers if matcher.family]
+        rules += [CrawlerList.name_in(row["pattern"]) for row in CRAWLER_USER_AGENTS_DATA]
+        rules += PUT_TOGETHER
+        self._text = "\n".join(rules).replace("\\", "").lower()
+
+    def known(self, name: str | None) -> str | None:
+        """The name, where a rule has it; None: unknown, or taken from the User-Agent."""
+        if not name or name == "Other":
+            return None
+        return name[:64] if name.lower() in self._text else None
 
 
 class _FastUserAgent(user_agents.parsers.UserAgent):
@@ -71,13 +97,13 @@ class CrawlerList:
             try:
                 self._set.Add(pattern)
             except re2.error:  # a look-ahead, which RE2 does not know
-                self._others.append((self._name_in(pattern), re.compile(pattern)))
+                self._others.append((self.name_in(pattern), re.compile(pattern)))
             else:
-                self._names.append(self._name_in(pattern))
+                self._names.append(self.name_in(pattern))
         self._set.Compile()
 
     @staticmethod
-    def _name_in(pattern: str) -> str:
+    def name_in(pattern: str) -> str:
         """``[wW]get`` → ``wget``, ``Googlebot\\/`` → ``Googlebot``."""
         text = re.sub(r"\[(\w)\w\]", r"\1", pattern)
         text = re.sub(r"\(\?[:!=<][^)]*\)|\\[bd]|[\^$()\[\]?*+|\\]", "", text)
@@ -91,15 +117,15 @@ class CrawlerList:
 
 
 def structural_bot(text: str) -> str | None:
-    """The name of a program that no list knows, by the form of its User-Agent; None: it looks like a browser."""
+    """What a program that no list knows calls itself, by the form of its User-Agent; None: a browser."""
     if not text.strip():
-        return "no User-Agent"
-    if text.startswith(_BROWSER_TOKENS) and not _ADDRESS.search(text):
+        return NO_AGENT
+    has_address = _ADDRESS.search(text) is not None
+    is_browser = text.startswith(_BROWSER_TOKENS) or "MIDP" in text  # MIDP: a feature phone
+    if is_browser and not has_address:
         return None
-    if _ADDRESS.search(text) is None and "MIDP" in text:
-        return None  # a feature phone
     match = _COMPATIBLE.search(text) or _PRODUCT.search(text)
-    return match[1].strip() if match else "odd User-Agent"
+    return match[1].strip() if match else OTHER_BOT
 
 
 class Agents:
@@ -107,6 +133,7 @@ class Agents:
 
     def __init__(self) -> None:
         self._crawlers = CrawlerList()
+        self._vocabulary = Vocabulary()
         self._known: dict[str, Agent] = {}
 
     def agent_of(self, text: str) -> Agent:
@@ -125,15 +152,19 @@ class Agents:
         name = self._bot_name(text, parsed)
         if name is not None:
             return Agent(True, name[:64], None, None, None)
-        return Agent(False, None, _family(parsed.browser.family), _family(parsed.os.family), _device(parsed))
+        known = self._vocabulary.known
+        return Agent(False, None, known(parsed.browser.family), known(parsed.os.family), _device(parsed))
 
     def _bot_name(self, text: str, parsed: Any) -> str | None:
         if parsed.is_bot:
-            return _family(parsed.browser.family) or self._crawlers.name_of(text) or "bot"
+            return self._vocabulary.known(parsed.browser.family) or self._crawlers.name_of(text) or OTHER_BOT
         if _PEOPLES_PHONES.search(text):
             return None
         listed = self._crawlers.name_of(text)
-        return listed if listed is not None else structural_bot(text)
+        if listed is not None:
+            return listed
+        name = structural_bot(text)
+        return name if name in (None, NO_AGENT) else self._vocabulary.known(name) or OTHER_BOT
 
 
 def _device(parsed: Any) -> str | None:

@@ -34,7 +34,7 @@ def spellings() -> Iterator[bytes]:
             # Without the two ends, which depend on what stands around it.
             yield base64.b64encode(known.encode())[:-4]
             yield known.encode().hex().encode()
-    for text in ("CanaryAgent", "CanaryCrawler/8.8.8", "canary-crawler.example"):
+    for text in ("CanaryAgent", "CanaryCrawler", "canary-crawler.example"):
         yield text.encode()
         yield text.encode().hex().encode()
         for shift in range(3):

@@ -89,8 +89,8 @@ BOTS = [
     ("okhttp/4.12.0", "okhttp"),
     ("Java/17.0.1", "Java"),
     ("libwww-perl/6.67", "libwww-perl"),
-    ("myscript", "myscript"),
-    ("12345", "odd User-Agent"),
+    ("myscript", "other bot"),
+    ("12345", "other bot"),
     ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot"),
     (ANDROID + " (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot"),
     ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", "bingbot"),
@@ -122,7 +122,7 @@ BOTS = [
     ("Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)", "Discordbot"),
     ("Mastodon/4.2.0 (http.rb/5.1; +https://mastodon.social/)", "Mastodon"),
     ("Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)", "UptimeRobot"),
-    ("Mozilla/5.0 (compatible; NobodysTool/3.1; +https://nobody.example/)", "NobodysTool"),
+    ("Mozilla/5.0 (compatible; NobodysTool/3.1; +https://nobody.example/)", "other bot"),
     (WINDOWS + " (contact: jane@mail.example)", ""),
 ]  # fmt: skip
 
@@ -172,3 +172,21 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(35):
         agents.agent_of(f"tool/{number}")
     assert len(agents._known) <= 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Canary77",
+        "Canary77bot/1.0",
+        "Canary77App/1 CFNetwork/1410.0.3 Darwin/22.6.0",
+        "Canary77/1.0 (+https://x.example)",
+        "Mozilla/5.0 (X11; Linux x86_64) Canary77/7 Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 14; Canary77) Chrome/142.0",
+        "Mozilla/5.0 (compatible; Canary77; +https://x.example)",
+        "Canary77 Feed Reader - 12 subscribers",
+    ],
+)
+def test_no_name_is_taken_from_a_user_agent_that_no_rule_knows(text: str) -> None:
+    """Whoever sends hits chooses the text: as a name it would be his User-Agent in a column."""
+    assert "canary" not in str(AGENTS.agent_of(text)).lower()
