@@ -14,6 +14,7 @@ from services.key_files import read_password
 from services.logs import Logger
 from services.settings import Settings
 
+PARTITION_DAYS_AHEAD = 7
 Connection = psycopg.Connection[Any]
 Answer = TypeVar("Answer")
 
@@ -71,3 +72,14 @@ def wait_for(
             break
         sleep(pause_s)
     raise InterruptedError(what)
+
+
+def make_partitions(connection: Connection) -> int:
+    """Make the partitions of `hits` from yesterday to a week from now; how many were missing."""
+    with connection.transaction():
+        row = connection.execute(
+            "select count(*) filter (where make_hits_partition((now() at time zone report_timezone)::date + d))"
+            " from installation, generate_series(-1, %s) d",
+            [PARTITION_DAYS_AHEAD],
+        ).fetchone()
+    return int(row[0]) if row else 0

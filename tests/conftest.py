@@ -17,8 +17,9 @@ import psycopg
 import pytest
 import redis
 
+from services.database import make_partitions
 from services.migrate.__main__ import MIGRATIONS
-from services.migrate.runner import make_partitions, migrate
+from services.migrate.runner import migrate
 from services.settings import Settings, load_settings
 from tools.servers import (
     Postgres,

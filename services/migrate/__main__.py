@@ -10,13 +10,12 @@ from pathlib import Path
 
 import psycopg
 
-from services.database import connect, wait_for
+from services.database import connect, make_partitions, wait_for
 from services.key_files import make_passwords, read_password
 from services.logs import make_logger
 from services.migrate.runner import (
     PASSWORD_ROLES,
     MigrationError,
-    make_partitions,
     migrate,
     set_passwords,
     set_timezone,

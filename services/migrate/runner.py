@@ -132,12 +132,3 @@ def set_passwords(connection: Connection, passwords: dict[str, str]) -> None:
                     sql.Identifier(role), sql.Literal(passwords[role])
                 )
             )
-
-
-def make_partitions(connection: Connection, days_ahead: int = 7) -> None:
-    """Make the partitions from yesterday on, so that the first hit finds its own."""
-    connection.execute(
-        "select make_hits_partition((now() at time zone report_timezone)::date + d)"
-        " from installation, generate_series(-1, %s) d",
-        [days_ahead],
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from services.database import Connection
+from services.database import Connection, make_partitions
 from services.logs import Logger
 from services.metrics import RollupMetrics
 from services.rollup import upkeep
@@ -83,7 +83,7 @@ def _refresh(parts: Parts, connection: Connection) -> None:
 
 
 def _keep_up(parts: Parts, connection: Connection) -> None:
-    made = upkeep.make_partitions(connection)
+    made = make_partitions(connection)
     dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
     forgotten = upkeep.forget_old_groups(connection)
     emptied = upkeep.empty_old_letters(connection, parts.settings.retention_days)

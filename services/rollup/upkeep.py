@@ -8,22 +8,10 @@ from psycopg import sql
 
 from services.database import Connection
 
-DAYS_AHEAD = 7
 # A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
 KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
 # Detaching needs a lock that a long question of an analyst holds off: then the next hour will do.
 LOCK_TIMEOUT_MS = 3_000
-
-
-def make_partitions(connection: Connection) -> int:
-    """The partitions of yesterday to a week from now; how many were missing."""
-    with connection.transaction():
-        row = connection.execute(
-            "select count(*) filter (where make_hits_partition((now() at time zone report_timezone)::date + d))"
-            " from installation, generate_series(-1, %s) d",
-            [DAYS_AHEAD],
-        ).fetchone()
-    return int(row[0]) if row else 0
 
 
 def expired_partitions(connection: Connection, retention_days: int) -> list[str]:

@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from services.database import make_partitions
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import (
     LOCK,
     PASSWORD_ROLES,
     MigrationError,
-    make_partitions,
     migrate,
     migrations_in,
     set_passwords,

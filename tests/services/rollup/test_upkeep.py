@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from services.database import connect
+from services.database import connect, make_partitions
 from services.enricher.store import Store
 from services.rollup import upkeep
 from services.rollup.refresh import prepare, refresh
-from services.rollup.upkeep import drop_expired, forget_old_groups, make_partitions
+from services.rollup.upkeep import drop_expired, forget_old_groups
 from services.settings import Settings
 from tests.conftest import Database
 from tests.make import make_hit
