@@ -1,4 +1,4 @@
-"""What keeps the tables in shape: partitions made ahead, raw hits dropped after RETENTION_DAYS, old numbers."""
+"""What keeps the tables in shape: raw hits dropped after RETENTION_DAYS, and numbers and letters that grew old."""
 
 from __future__ import annotations
 
