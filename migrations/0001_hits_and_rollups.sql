@@ -275,7 +275,7 @@ comment on column stream_groups.site is 'Site of the hits; empty for a group wit
 comment on column stream_groups.pixel_id is 'One run of one pixel process.';
 comment on column stream_groups.seq is 'Number of the group in that run: 1, 2, 3 …';
 comment on column stream_groups.hits is 'How many hits of the site the group holds.';
-comment on column stream_groups.abandoned is 'The pixel answered 503 for this group; should it turn up late, it is not counted.';
+comment on column stream_groups.abandoned is 'The pixel answered 503 for this group; should it turn up after this was noted, it is not counted.';
 comment on column stream_groups.processed_at is 'When the enricher committed it.';
 
 create table ledger (

@@ -23,7 +23,15 @@ from services.logs import Logger, place_of
 from services.metrics import PixelMetrics
 from services.pixel import pages
 from services.pixel.client_address import ClientAddress
-from services.pixel.collect import Accepted, Collector, Excluded, Headers, body_parameters, query_parameters
+from services.pixel.collect import (
+    Accepted,
+    Collector,
+    Excluded,
+    Headers,
+    body_parameters,
+    is_owner,
+    query_parameters,
+)
 from services.pixel.fixed_answer import FixedAnswer, fits
 from services.pixel.group_commit import GroupCommit
 from services.pixel.rate_limit import RateLimit
@@ -328,7 +336,7 @@ class Pixel:
     # The owner's cookie --------------------------------------------------------------------------------------
 
     async def _answer_me(self, request: web.BaseRequest) -> web.Response:
-        is_me = "isMe=true" in [part.strip() for part in request.headers.get("Cookie", "").split(";")]
+        is_me = is_owner(request.headers.get("Cookie", ""))
         if request.method in ("GET", "HEAD"):
             return page_answer(pages.me_page(is_me))
         if request.method != "POST":

@@ -7,7 +7,7 @@ Redis, or, while Redis does not take it, in the spool, which is sent on in order
 A group is known by (pixel_id, seq). When Redis does not answer in time nobody knows whether it has the group: the
 same group goes to the spool, and should it then be on the stream twice, the enricher counts it once. Only when the
 spool has no room is a group given up and answered 503; its number travels with the next group, so that the ledger
-knows it and a late copy is not counted.
+knows it and a copy that turns up after that is not counted.
 """
 
 from __future__ import annotations
