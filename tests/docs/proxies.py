@@ -83,7 +83,7 @@ def unverified() -> ssl.SSLContext:
 
 @dataclass
 class Proxy:
-    """A running proxy."""
+    """A running proxy; ``blog.example`` has a page without a tag, ``/``, and one with it, ``/tagged.html``."""
 
     name: str
     folder: Path
@@ -99,6 +99,9 @@ class Proxy:
         """Start it and wait until it answers for each of the hosts."""
         (self.folder / "site").mkdir()
         (self.folder / "site/index.html").write_text(INDEX)
+        (tag,) = (text for text in Guide("tag.md").blocks("html") if "/s/x.js" in text)
+        tag = _replaced(tag, "https://blog.example", f"https://blog.example:{self.ports['https']}")
+        (self.folder / "site/tagged.html").write_text(INDEX + tag)
         text = self.change("\n".join(Guide("tag.md").blocks(self.name)))
         text = _replaced(text, "127.0.0.1:8000", f"127.0.0.1:{self.pixel_port}")
         text = _replaced(text, "/srv/blog", str(self.folder / "site"))

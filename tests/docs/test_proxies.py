@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
+from tests.browser.devtools import Browser, chromium, find_chromium
 from tests.docs.proxies import INDEX, Answer, Proxy, running
 from tests.system.stack import BROWSER, Stack, free_ports, wait_until
 
@@ -198,6 +200,25 @@ def test_the_owner_is_known(proxy: Proxy, pixel: Stack, host: str, path: str) ->
     hit(proxy, host, path, page, "127.0.0.2", sent)
     hit(proxy, host, path, page, "127.0.0.2", ("Cookie", "session=of-the-site"))
     assert [is_me for _, _, is_me in rows(pixel, page, 2)] == [True, False]
+
+
+async def test_a_browser_finds_its_way_under_the_sites_own_path(proxy: Proxy, pixel: Stack) -> None:
+    if find_chromium() is None:
+        pytest.skip("no browser")
+    page = f"https://blog.example:{proxy.ports['https']}/tagged.html"
+    sql = "select country, is_me, title from hits where path = '/tagged.html' and received_at > %s"
+    ((begun,),) = pixel.query("select clock_timestamp()")
+    with chromium("--ignore-certificate-errors") as address:
+        async with Browser.connect(address) as browser:
+            tab = await browser.new_tab()
+            await tab.open(page)
+            await asyncio.to_thread(wait_until, lambda: pixel.query(sql, begun))
+            await tab.evaluate("document.cookie = 'isMe=true; path=/; secure'")
+            await tab.open(page)
+            await asyncio.to_thread(wait_until, lambda: len(pixel.query(sql, begun)) > 1)
+            asked = [url for url in tab.requests if not url.endswith("/favicon.ico")]
+    assert sorted(pixel.query(sql, begun)) == [("US", False, "The blog"), ("US", True, "The blog")]
+    assert all(url.startswith(page.removesuffix("tagged.html")) for url in asked)
 
 
 @pytest.mark.parametrize("host", ["pixel.example.com", "blog.example"])
