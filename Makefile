@@ -59,8 +59,9 @@ lint: $(DEV) ## Check style
 types: $(DEV) ## Check types
 	@$(VENV)/bin/mypy
 
-generated: $(DEV) ## Write the files that are made from code: .env.example, dashboards
+generated: $(DEV) ## Write the files that are made from others: .env.example, the tracker, dashboards
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
+	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)

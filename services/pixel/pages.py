@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import re
+import json
 from pathlib import Path
 
 from services.settings import Settings
 
-TRACKER = Path(__file__).with_name("tracker.js")
+TRACKER = Path(__file__).with_name("tracker.min.js")
 
 _STYLE = (
     ":root{color-scheme:light dark}"
@@ -23,18 +23,14 @@ _STYLE = (
     "button{font:inherit;padding:.4rem 1rem}"
 )
 
-# A string, or white space around punctuation, or other white space (which becomes one blank).
-_SQUEEZE = re.compile(r'("[^"\n]*")|\s*([{}()\[\]=;:,?&|<>!+])\s*|\s+')
 
+def tracker_source(endpoint_name: str = "a") -> bytes:
+    """The tracker as it is served, for an endpoint of this name in the script's own folder.
 
-def tracker_source() -> bytes:
-    """The tracker as it is served: tracker.js without comment lines and white space that means nothing.
-
-    Reads the file; call it once at start. The rules that make this safe stand at the head of tracker.js.
+    Reads the generated file, whose first line says how it is made; call it once at start.
     """
-    lines = (line.strip() for line in TRACKER.read_text(encoding="utf-8").splitlines())
-    code = "\n".join(line for line in lines if not line.startswith("//")).strip()
-    return _SQUEEZE.sub(lambda match: match[1] or match[2] or " ", code).replace(";}", "}").encode()
+    _, code = TRACKER.read_text(encoding="utf-8").split("\n", 1)
+    return code.strip().replace('"ENDPOINT"', json.dumps(endpoint_name)).encode()
 
 
 def page_headers() -> dict[str, str]:

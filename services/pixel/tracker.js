@@ -1,99 +1,137 @@
-// The tracker. services/pixel/pages.py serves it at /a.js without comments and white space.
+// The tracker. `make generated` minifies it to tracker.min.js, which the pixel serves at /a.js.
 //
 //   <script defer src="https://pixel.example.com/a.js"></script>
 //
-// It sends one GET a page load, in the shape of the pixel's other senders: url, referrer, title, screen,
-// language, id. It sets no cookie, stores nothing in the browser, and never throws into the page.
+// docs/tag.md has the attributes of the tag, custom events, single-page apps, and how a reader opts out.
+// It sends one GET a hit, in the shape of the pixel's other senders. It sets no cookie, stores nothing in the
+// browser, reads there nothing but the reader's wish to be left out, and never throws into the page.
 //
-//   data-endpoint="https://…/a"  another address than the script's own with a.js replaced by a
-//   data-owner                   sends cookies too, so that the owner's own isMe cookie travels
-//
-// Rules for this file, so that pages.py can strip it: a comment has a line of its own, a statement ends with
-// a semicolon and is never empty, strings stand in double quotes. Syntax is ES5. Every byte goes to every
-// reader: tests/services/pixel/test_pages.py holds the whole to 1,024 bytes of gzip.
-(function () {
-    try {
-        var script = document.currentScript;
-        var owner = script.hasAttribute("data-owner");
-        var endpoint = script.getAttribute("data-endpoint") || script.src.replace(/[^/]*(\?.*)?$/, "a");
-        var due = 1;
+// Every byte goes to every reader: tests/services/pixel/test_pages.py holds the whole to 1,024 bytes of gzip. Hence
+// `let` (shorter than const), map for its effects, and one listener for all events. Syntax is ES2019.
+try {
+    // What a page asks for before this script is here waits in `q`. Of two tags the second finds the first's function,
+    // whose q is no list, and ends here, in the catch.
+    let [...queue] = (self.footfall || 0).q || [];
+    let {src, dataset: options} = document.currentScript;
+    let url;
+    let referrer = document.referrer;
+    // The status that the server gave the page, where the browser tells it: a list of one number or none.
+    let status = options.status || performance.getEntriesByType("navigation").map(entry => entry.responseStatus);
+    let due = 1; // a pageview is owed: nobody has looked at this page yet
+    let since; // when somebody began to look, in ms; 0: nobody looks
 
-        var send = function () {
-            // A version 4 UUID makes a retry the same hit. randomUUID is there in secure contexts only.
-            var address = endpoint + "?id=" + (crypto.randomUUID ? crypto.randomUUID() :
-                "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, function () {
-                    return (crypto.getRandomValues(new Uint8Array(1))[0] & 15).toString(16);
-                }));
-            // What comes last gives way to the 8,000 bytes of query that the pixel takes.
-            // encodeURIComponent throws at half a surrogate pair, which a title cut by a program ends with.
-            [
-                ["screen", screen.width + "x" + screen.height],
-                ["language", navigator.language],
-                ["url", location.href.split("#")[0]],
-                ["referrer", document.referrer],
-                ["title", document.title]
-            ].forEach(function (parameter) {
-                var value = ("" + (parameter[1] || "")).slice(0, 2048);
-                for (; value; value = value.slice(0, -1)) {
-                    try {
-                        var longer = address + "&" + parameter[0] + "=" + encodeURIComponent(value);
-                        if (longer.length < 8000) {
-                            address = longer;
-                            break;
-                        }
-                    } catch (e) {}
-                }
-            });
-            // keepalive: the request outlives the page. no-cors: nothing is read from the answer, so there
-            // is no preflight, and no error in the console of a page that the pixel does not count.
-            Promise.resolve().then(function () {
-                return fetch(address, {
-                    keepalive: true,
-                    cache: "no-store",
-                    mode: "no-cors",
-                    credentials: owner ? "include" : "omit"
-                });
-            }).catch(function () {
-                // connect-src refuses, or the page broke fetch: an image may still go. With crossOrigin it
-                // carries no cookie to another origin either. Not at once: Chromium (156) also rejects when
-                // the page is left or loaded anew, while the request goes on; then the timer never comes.
-                setTimeout(function () {
-                    var image = new Image();
-                    if (!owner) image.crossOrigin = "anonymous";
-                    image.src = address;
-                });
-            });
-        };
+    // event 0: a pageview. async, and a catch around all of it: whatever a page has broken is not its error.
+    let send = async (event, props = {}) => {
+        let address;
+        try {
+            try {
+                if (localStorage.footfall) return; // a reader said on this site that they want to be left out
+            } catch (e) {} // the browser forbids storage
+            // Programs that say what they are; files; hosts of local builds. The pixel has the last word on these.
+            if (navigator.webdriver ||
+                /^(|(.+\.)?(localhost|local|test)|(10|127|192\.168)\.[\d.]+)$/.test(location.hostname)) return;
 
-        // Counts when somebody sees the page: not while it is prerendered, not in a tab that was opened in
-        // the background and is never looked at. A script that runs before <title> waits for the document.
-        var count = function () {
-            if (due && !document.prerendering && document.visibilityState != "hidden" &&
-                (document.title || document.readyState != "loading")) {
-                due = 0;
-                try {
-                    send();
-                } catch (e) {}
-            }
-        };
+            address = ((options.endpoint || new URL("ENDPOINT", src)) + "?" + new URLSearchParams({
+                // A random UUID makes a retry the same hit. The browser makes one to name an (empty) blob, also on
+                // pages without TLS, where crypto.randomUUID is missing.
+                id: URL.createObjectURL(new Blob()).slice(-36),
+                screen: screen.width + "x" + screen.height,
+                url,
+                ...event === 0
+                    ? status > 399 && {status}
+                    : {event: event || " ", props: JSON.stringify(props)}, // without a name it is no pageview either
+                referrer,
+                title: document.title
+            })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way
 
-        // Silent: programs that say so, other schemes than http (file:), hosts of local builds (the pixel
-        // has the last word on these), and the second of two equal script tags.
-        var name = "footfall " + endpoint;
-        if (!navigator.webdriver && !window[name] && /^http/.test(location.protocol) &&
-            !/(^|\.)(localhost|local|test)\.?$|^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01]))(\.\d+)+$|^\[(::1?\]|f[cde])/.test(location.hostname)) {
-            window[name] = 1;
-            document.addEventListener("visibilitychange", count);
-            document.addEventListener("prerenderingchange", count);
-            document.addEventListener("DOMContentLoaded", count);
-            // Back from the back/forward cache is another page load, with another id.
-            addEventListener("pageshow", function (event) {
-                if (event.persisted) {
-                    due = 1;
-                    count();
-                }
+            // keepalive: the request outlives the page. no-cors: nothing is read from the answer, so there is no
+            // preflight, and no error in the console of a page that the pixel does not count.
+            await fetch(address, {
+                keepalive: true,
+                cache: "no-store",
+                mode: "no-cors",
+                credentials: "owner" in options ? "include" : "omit"
             });
-            count();
+        } catch (e) {
+            // connect-src refuses, or the page broke fetch: an image may still go. With crossOrigin it carries no
+            // cookie to another origin either. Not at once: Chromium (156) also rejects when the page is left or
+            // loaded anew, while the request goes on; then the timer never comes.
+            if (address) setTimeout(() => {
+                let image = new Image();
+                if (!("owner" in options)) image.crossOrigin = "";
+                image.src = address;
+            });
         }
-    } catch (e) {}
-})();
+    };
+
+    // A page counts when somebody looks at it: not while it is prerendered (that is hidden too), not in a tab that was
+    // opened in the background and is never looked at.
+    let look = (leaving, later) => {
+        leaving = leaving || document.hidden;
+        if (since || !leaving) {
+            if (!later) {
+                if (due) send(0);
+                due = 0;
+                queue.map(asked => send(...asked));
+                queue = [];
+            }
+            since = since || performance.now();
+            if (leaving) {
+                let seconds = (performance.now() - since) / 1000 | 0;
+                since = 0;
+                if ("engaged" in options && seconds) send("engaged", {seconds});
+            }
+        }
+    };
+
+    // Something happened.
+    let notice = ({type, target, button}) => {
+        try {
+            let next = location.href.replace("hash" in options ? "" : /#.*/, "");
+            let later;
+            if (next != url) {
+                // Another address is another page; what is due for the one before goes now, with the title that it has
+                // by now. One that nobody has looked at was a step on the way: this one takes its place.
+                look(1);
+                if (!due) {
+                    referrer = url;
+                    status = 0;
+                }
+                // Frameworks change the address first and the title later; a script may stand before <title>.
+                later = url || !document.title;
+                url = next;
+                due = 1;
+                setTimeout(look, 300);
+            }
+            type = type == "pagehide";
+            look(type, later);
+            due |= type; // back from the back/forward cache it is another page load
+            if (button < 2) { // only clicks have one; 2 is the right button
+                let marked = target.closest("[data-footfall-event]");
+                if (marked) footfall(marked.dataset.footfallEvent);
+                // Where no link was clicked this ends in the catch. mailto: and tel: have no host.
+                let {host, origin, pathname} = target.closest("a");
+                let kind = pathname.match("\\.(" + options.downloads + ")$") ? "download" :
+                    host && "outbound" in options && host != location.host && "outbound";
+                if (kind) footfall(kind, {url: origin + pathname});
+            }
+        } catch (e) {}
+    };
+
+    footfall = (...asked) => {
+        if (due) queue.push(asked);
+        else send(...asked);
+    };
+    footfall.q = 1;
+
+    ["pushState", "replaceState"].map(name => {
+        let original = history[name];
+        history[name] = (...values) => {
+            original.call(history, ...values);
+            notice(0);
+        };
+    });
+    ["popstate", "auxclick", "pagehide", "click", "pageshow", "visibilitychange"].map(name =>
+        addEventListener(name, notice, true));
+    notice(0);
+} catch (e) {}
