@@ -66,6 +66,8 @@ class Settings:
     query_parameters: tuple[str, ...]
     redact: bool
     hash_routing: bool
+    script_name: str
+    endpoint_name: str
     data_dir: Path
     key_dir: Path
     country_database: Path
@@ -89,6 +91,11 @@ class Settings:
     max_stream_entries: int
 
 
+# Names under which the tracker and the pixel always answer: pages in the world have them.
+DEFAULT_SCRIPT_NAME = "a.js"
+DEFAULT_ENDPOINT_NAME = "a"
+# What else answers at the pixel's root.
+_TAKEN_NAMES = ("me", "privacy", "robots.txt", "livez", "readyz", "version")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
 
 
@@ -142,6 +149,28 @@ def _header(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+", text):
         raise ValueError(f"{text!r} is not the name of a header such as X-Forwarded-For")
     return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) or text in _TAKEN_NAMES:
+        raise ValueError(f"{text!r} is not a free file name such as stats.js, without a folder")
+    return text
+
+
+def _name_clashes(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names of script and endpoint beside each other, and beside the default names."""
+    script, endpoint = values.get("script_name"), values.get("endpoint_name")
+    problems = []
+    if script and script in (
+        DEFAULT_ENDPOINT_NAME,
+        f"{DEFAULT_ENDPOINT_NAME}.gif",
+        endpoint,
+        f"{endpoint}.gif",
+    ):
+        problems.append(f"SCRIPT_NAME: {script!r} is an endpoint's name")
+    if endpoint and DEFAULT_SCRIPT_NAME in (endpoint, f"{endpoint}.gif"):
+        problems.append(f"ENDPOINT_NAME: {endpoint!r} is the script's name")
+    return problems
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -228,6 +257,10 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("REDACT", "on", "on, off", "Replace e-mail addresses and long tokens in paths, titles and "
             "referrers by `…`.", _flag),
     Setting("HASH_ROUTING", "off", "on, off", "Keep the fragment as part of the path (`/#/about`).", _flag),
+    Setting("SCRIPT_NAME", DEFAULT_SCRIPT_NAME, "file name", "Another name of the tracker, as blockers know common "
+            "ones: SCRIPT_NAME=x.js answers at /x.js, and still at /a.js.", _name),
+    Setting("ENDPOINT_NAME", DEFAULT_ENDPOINT_NAME, "file name", "Another name of the pixel: ENDPOINT_NAME=x answers "
+            "at /x and /x.gif, and still at /a and /a.gif; the tracker uses it.", _name),
     Setting("DATA_DIR", "./data", "path", "Where `make run` keeps its servers' data.", Path, "machine"),
     Setting("KEY_DIR", "", "path", "Where sealing keys, session keys and made-up passwords are kept, apart "
             "from data and backups; empty: DATA_DIR/keys.", _optional_path, "machine"),
@@ -293,6 +326,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[setting.name.lower()] = setting.parse(_text_of(setting, environ))
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
+    problems += _name_clashes(values)
     if problems:
         raise SettingsError(problems)
     values["key_dir"] = values["key_dir"] or values["data_dir"] / "keys"

@@ -18,10 +18,11 @@ from services.hit_stream import connect_async
 from services.key_files import read_password
 from services.logs import Logger, make_logger
 from services.metrics import PixelMetrics
-from services.pixel.app import Pixel, PixelServer
+from services.pixel.app import Pixel
 from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
+from services.pixel.connection import PixelServer
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.rate_limit import RateLimit
 from services.pixel.spool import DAMAGED_NAME, Spool, SpoolUnusable

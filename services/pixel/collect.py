@@ -52,7 +52,7 @@ class Headers(msgspec.Struct, frozen=True, gc=False):
     user_agent: str = ""
     accept_language: str = ""
     cookie: str = ""
-    purpose: str = ""
+    purpose: str = ""  # of Sec-Purpose, and of what Safari and older Firefox send instead
     privacy_signal: bool = False
 
     def __repr__(self) -> str:
@@ -255,7 +255,7 @@ class Collector:
         site = self.site_of(page.host)
         if isinstance(site, Excluded):
             return site
-        if "prefetch" in headers.purpose:
+        if "prefetch" in headers.purpose.lower():
             return Excluded(site, "prefetch")
         if headers.privacy_signal and self._signals == "drop":
             return Excluded(site, "privacy-signal")

@@ -37,6 +37,8 @@ MISTAKES = {
         "ftp://example.com/feed",
         "https://a.example/feed, https://b.example:x/",
     ),
+    "SCRIPT_NAME": ("/x.js", "js/x.js", "x y", "..", "me", "robots.txt", "a", "a.gif", "ä.js", "x" * 65),
+    "ENDPOINT_NAME": ("/x", "x/y", "?", ".", "privacy", "livez", "a.js", "version"),
     "MISSING_PAGE_TITLES": ("(", "*", "[a"),
     "REDACT": ("yes", "true", "1"),
     "HASH_ROUTING": ("ON", "0"),
@@ -60,6 +62,13 @@ def test_a_mistake_is_reported_by_name(name: str, value: str) -> None:
     [problem] = caught.value.problems
     assert problem.startswith(name + ": ")
     assert len(problem) > len(name) + 10, "it says what is wrong"
+
+
+@pytest.mark.parametrize("script", ["count", "count.gif"])
+def test_script_and_endpoint_cannot_have_one_name(script: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"SCRIPT_NAME": script, "ENDPOINT_NAME": "count"})
+    assert caught.value.problems == [f"SCRIPT_NAME: {script!r} is an endpoint's name"]
 
 
 def test_all_mistakes_are_reported_at_once_in_the_catalogue_s_order() -> None:

@@ -236,6 +236,8 @@ def test_bad_optional_values_are_dropped_and_named(pixel: Pixel) -> None:
         ("file:///a.html", {}, "local-host"),
         ("https://evil.example/", {}, "unknown-site"),
         (PAGE, {"Sec_Purpose": "prefetch;prerender"}, "prefetch"),
+        (PAGE, {"Purpose": "prefetch"}, "prefetch"),
+        (PAGE, {"X_Moz": "prefetch"}, "prefetch"),
     ],
 )
 @pytest.mark.parametrize(("path", "status"), [("/a", 204), ("/a.gif", 200)])
@@ -318,6 +320,7 @@ def test_head_counts_nothing(pixel: Pixel) -> None:
     gif, nothing = (pixel.ask(f"{path}?url={URL}", "HEAD") for path in ("/a.gif", "/a"))
     assert (gif.status, gif.body, gif.headers["Content-Type"]) == (200, b"", "image/gif")
     assert (nothing.status, nothing.body) == (204, b"")
+    assert {gif.headers["X-Footfall"], nothing.headers["X-Footfall"]} == {"excluded; reason=head"}
     pixel.hit()
     assert len(pixel.hits()) == 1
 
@@ -337,6 +340,7 @@ def test_head_counts_nothing(pixel: Pixel) -> None:
 def test_other_methods_are_405_and_count_nothing(pixel: Pixel, path: str, allow: str, method: str) -> None:
     answer = pixel.ask(f"{path}?url={URL}", method)
     assert (answer.status, answer.headers["Allow"]) == (405, allow)
+    assert answer.headers.get("X-Footfall") == ("refused; reason=method" if path.startswith("/a") else None)
     assert pixel.hits() == []
 
 
@@ -426,8 +430,14 @@ def test_a_preflight_of_an_allowed_origin_is_204(pixel: Pixel, path: str, method
 
 
 def test_a_preflight_of_a_stranger_is_refused(pixel: Pixel) -> None:
-    assert pixel.ask("/a", "OPTIONS", Origin="https://evil.example").status == 403
-    assert pixel.ask("/a", "OPTIONS").status == 403
+    answer = pixel.ask("/a", "OPTIONS", Origin="https://evil.example")
+    assert (answer.status, answer.headers["X-Footfall"]) == (403, "refused; reason=origin")
+
+
+def test_a_question_that_is_no_preflight_names_the_methods(pixel: Pixel) -> None:
+    answer = pixel.ask("/a.gif", "OPTIONS")
+    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 # The other addresses ------------------------------------------------------------------------------------------
@@ -436,7 +446,7 @@ def test_a_preflight_of_a_stranger_is_refused(pixel: Pixel) -> None:
 @pytest.mark.parametrize(
     ("path", "start", "kind"),
     [
-        ("/a.js", b"(function(){", "text/javascript; charset=utf-8"),
+        ("/a.js", b"try{", "text/javascript; charset=utf-8"),
         ("/", b"<!doctype html>", "text/html; charset=utf-8"),
         ("/privacy/", b"<!doctype html>", "text/html; charset=utf-8"),
         ("/me", b"<!doctype html>", "text/html; charset=utf-8"),
@@ -452,6 +462,34 @@ def test_what_answers(pixel: Pixel, path: str, start: bytes, kind: str) -> None:
     head = pixel.ask(path, "HEAD")
     assert (head.status, head.body) == (200, b"")
     assert head.headers["Content-Length"] == answer.headers["Content-Length"]
+
+
+def test_the_tracker_is_compressed_for_who_takes_it(pixel: Pixel) -> None:
+    plain, packed = pixel.ask("/a.js"), pixel.ask("/a.js", Accept_Encoding="gzip, deflate, br")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.body) == plain.body
+    assert {plain.headers["Vary"], packed.headers["Vary"]} == {"Accept-Encoding"}
+    assert len(packed.body) <= 1_024
+
+
+def test_privacy_without_its_slash_leads_there(pixel: Pixel) -> None:
+    answer = pixel.ask("/privacy")
+    assert (answer.status, answer.headers["Location"]) == (308, "/privacy/")
+
+
+def test_script_and_endpoint_answer_at_names_of_the_owners_choice_too(redis_url: str) -> None:
+    pixel = Pixel(redis_url, {"SCRIPT_NAME": "x.js", "ENDPOINT_NAME": "count"})
+    try:
+        for path in ("/x.js", "/a.js"):
+            assert b'new URL("count",' in pixel.ask(path).body
+        for path, status in (("/count", 204), ("/a", 204), ("/count.gif", 200), ("/a.gif", 200)):
+            answer = pixel.hit(path)
+            assert (answer.status, answer.headers["X-Footfall"]) == (status, "accepted")
+        assert pixel.ask("/count", "PUT").headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+        assert len(pixel.hits()) == 4
+    finally:
+        pixel.stop()
 
 
 def test_robots_txt_is_nothing_else(pixel: Pixel) -> None:
