@@ -1,6 +1,7 @@
-"""Addresses of pages: what is one, what its parts are, and which of them are local.
+"""Addresses of pages: what is one, what its parts are, which spellings are one page, and which hosts are local.
 
-Shared by the pixel (whose site is it, may it be counted) and the enricher (host, path, query).
+Shared by the pixel (whose site is it, may it be counted) and the enricher (host, path, query). The rules of spelling
+stand in docs/tag.md for readers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,16 @@ _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?", re.ASCII)
 MAX_HOST = 253
 _LOCAL_ENDINGS = (".localhost", ".local", ".test")
 _LOCAL_NAMES = ("localhost", "local", "test")
+# Loopback, private (RFC 1918, RFC 4193), link-local and unspecified. Addresses for documentation (203.0.113.0/24 …)
+# are not local, as .example is not.
+_LOCAL_NETWORKS = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+                 "::/127", "fc00::/7", "fe80::/10")
+)  # fmt: skip
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
+# A folder's own page, as servers name its file.
+_INDEX = re.compile(r"/index\.(?:html?|php)\Z", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -45,7 +56,34 @@ def host_of(netloc: str) -> str | None:
             host = host.encode("idna").decode("ascii")
         except UnicodeError:
             return None
+    if _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return _ipv4(host)
     return host if _HOST.fullmatch(host) else None
+
+
+def _ipv4(host: str) -> str | None:
+    """A numeric host as browsers read it: one to four numbers, the last one for all bytes that are left.
+
+    https://url.spec.whatwg.org/#concept-ipv4-parser: ``127.1``, ``0x7f.1`` and ``2130706433`` are 127.0.0.1.
+    """
+    parts = host.split(".")
+    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) and len(part) <= 15 for part in parts):
+        return None
+    try:
+        *head, last = (_ipv4_number(part) for part in parts)
+    except ValueError:
+        return None  # 08: no octal number
+    if any(number > 255 for number in head) or last >= 256 ** (4 - len(head)):
+        return None
+    for place, number in enumerate(head):
+        last += number << (8 * (3 - place))
+    return str(ipaddress.IPv4Address(last))
+
+
+def _ipv4_number(text: str) -> int:
+    if text.startswith("0x"):
+        return int(text[2:] or "0", 16)
+    return int(text, 8 if text.startswith("0") else 10)
 
 
 def _ipv6(text: str) -> str | None:
@@ -81,7 +119,17 @@ def is_local(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in _LOCAL_NETWORKS if network.version == address.version)
+
+
+def canonical_path(path: str) -> str:
+    """One spelling of a page: ``/a/``, ``/a/index.html`` and ``/a`` are ``/a``; the root is ``/``."""
+    path = path.rstrip("/")
+    while found := _INDEX.search(path):
+        path = path[: found.start()].rstrip("/")
+    return path or "/"
 
 
 def without_www(host: str) -> str:

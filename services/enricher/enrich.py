@@ -18,7 +18,7 @@ from services.enricher.agents import Agents
 from services.enricher.redact import redact
 from services.enricher.sources import Sources
 from services.hit import Hit, RawHit
-from services.page_address import Address, parse_address
+from services.page_address import Address, canonical_path, parse_address
 from services.settings import Settings
 
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
@@ -142,10 +142,10 @@ class Enricher:
         address = parse_address(url)
         if address is None:
             raise CannotEnrich("url")
-        path = self._redact(_decoded_path(address.path))
-        route = address.fragment.partition("?")[0]
-        if self._hash_routing and route:
-            path += "#" + self._redact(_decoded_path(route))
+        path = canonical_path(self._redact(_decoded_path(address.path)))
+        if self._hash_routing:
+            route = canonical_path(self._redact(_decoded_path(address.fragment.partition("?")[0])))
+            path += "" if route == "/" else f"#{route}"
         return _Page(address.host, path, self._kept_query(address), self._parameters_of(address.query))
 
     def _keeps(self, name: str) -> bool:

@@ -104,8 +104,8 @@ class Sources:
         known = self._list.of_name(text)
         if known:
             return known
-        address = parse_address(text if "://" in text else f"https://{text}")
-        if address and "." in address.host:
+        address = parse_address(text if "://" in text else f"https://{text}") if "." in text else None
+        if address:
             return self._of_host(site, address.host)
         return Source(text[:MAX_SOURCE], REFERRAL)
 

@@ -228,6 +228,8 @@ def test_which_parameters_are_kept_is_a_setting() -> None:
         ("https://blog.example/#/u/jane@mail.example", "/#/u/…"),
         (f"https://blog.example/#/{TOKEN}", "/#/…"),
         ("https://blog.example/app", "/app"),
+        ("https://blog.example/app/index.html#/about/", "/app#/about"),
+        ("https://blog.example/#/", "/"),
         ("https://blog.example/#/search?q=secret&ref=x", "/#/search"),
     ],
 )
