@@ -160,17 +160,16 @@ def _name(text: str) -> str:
 def _name_clashes(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the names of script and endpoint beside each other, and beside the default names."""
     script, endpoint = values.get("script_name"), values.get("endpoint_name")
-    problems = []
+    if endpoint and DEFAULT_SCRIPT_NAME in (endpoint, f"{endpoint}.gif"):
+        return [f"ENDPOINT_NAME: {endpoint!r} is the script's name"]
     if script and script in (
         DEFAULT_ENDPOINT_NAME,
         f"{DEFAULT_ENDPOINT_NAME}.gif",
         endpoint,
         f"{endpoint}.gif",
     ):
-        problems.append(f"SCRIPT_NAME: {script!r} is an endpoint's name")
-    if endpoint and DEFAULT_SCRIPT_NAME in (endpoint, f"{endpoint}.gif"):
-        problems.append(f"ENDPOINT_NAME: {endpoint!r} is the script's name")
-    return problems
+        return [f"SCRIPT_NAME: {script!r} is an endpoint's name"]
+    return []
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
