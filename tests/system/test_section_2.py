@@ -501,7 +501,7 @@ def test_503_when_a_hit_cannot_be_made_durable(seen: dict[str, Seen]) -> None:
         os.kill(pid, signal.SIGCONT)
     for answer in refused:
         assert answer.seconds < ANSWER_WITHIN_S
-        assert (answer.status, answer.footfall) == (503, "refused; reason=unavailable")
+        assert (answer.status, answer.footfall) == (503, "refused; reason=not-durable")
         assert re.fullmatch(r"[1-9][0-9]?", answer.headers["Retry-After"])
         check_body(case, answer)
     assert refused[1].headers["Access-Control-Allow-Origin"] == origin
