@@ -43,14 +43,16 @@ def name_of(node: ast.expr) -> str:
 
 
 def reasons_in_the_code() -> set[str]:
-    """Reasons in Literals named …Reason and in the calls that leave a request out."""
+    """Reasons in Literals named …Reason, in calls that leave a request out, and in written-out headers."""
     found: set[str] = set()
     for node in trees():
         if isinstance(node, ast.Assign) and name_of(node.targets[0]).endswith("Reason"):
             found |= texts_in(node.value)
-        elif isinstance(node, ast.Call) and re.search(r"refuse|leave_out|exclude", name_of(node.func), re.I):
+        elif isinstance(node, ast.Call) and re.search(r"refus|leave_out|exclude", name_of(node.func), re.I):
             # `line`s are names of constants; what is written out beside them is the outcome and the reason.
             found |= {text for argument in node.args for text in texts_in(argument)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(r"; reason=([a-z-]+)", node.value))
     return {text for text in found if REASON.fullmatch(text)} - {"excluded", "refused"}
 
 
@@ -89,7 +91,7 @@ def test_every_reason_is_explained() -> None:
 
 def test_every_reason_of_the_page_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in PIXEL.glob("*.py"))
-    assert [reason for reason in reasons_in_the_page() if f'"{reason}"' not in source] == []
+    assert [reason for reason in reasons_in_the_page() if not re.search(f'["=]{reason}"', source)] == []
 
 
 def attributes(text: str) -> set[str]:
@@ -205,15 +207,17 @@ def test_mail_proxies_are_what_the_page_says(stack: Stack) -> None:
 
 @pytest.mark.system
 def test_the_statements_run_for_the_analyst(stack: Stack) -> None:
-    statements = TAG.blocks("sql")
-    assert len(statements) == 2
+    engaged, own, left_out = TAG.blocks("sql")
     page = f"/{uuid.uuid4().hex[:8]}"
-    stack.get(f"/a?url=https://blog.example{page}")
-    wait_until(lambda: stack.query("select 1 from hits where path = %s", page))
+    for props in ('{"seconds": 20}', '{"seconds": 2}', '{"seconds": "a lie"}', "{}"):
+        stack.get(
+            "/a?" + urlencode({"url": f"https://blog.example{page}", "event": "engaged", "props": props})
+        )
+    wait_until(lambda: stack.query("select count(*) from hits where path = %s", page) == [(4,)])
     with stack.connect("analyst") as connection:
-        own = connection.execute(statements[0]).fetchall()
-        connection.execute(statements[1])
-    assert any(page in row for row in own)
+        assert (page, 22) in connection.execute(engaged).fetchall()
+        assert any(page in row for row in connection.execute(own))
+        connection.execute(left_out)
 
 
 # Spellings --------------------------------------------------------------------------------------------------
@@ -281,6 +285,7 @@ REFUSED: list[tuple[str, str, str, dict[str, str]]] = [
     ("method", "PUT", "/a", {}),
     ("method", "POST", "/a.gif", {"body": "url=https://blog.example/"}),
     ("origin", "OPTIONS", "/a", {"Origin": "https://copy.example"}),
+    ("malformed", "GET", PAGE, {"X_Long": "x" * 40_000}),
 ]
 
 
@@ -314,6 +319,19 @@ def test_a_refused_request_says_why(
 def test_too_many_hits_say_so(strict: Stack) -> None:
     answers: list[Any] = [ask(strict, PAGE) for _ in range(5)]
     assert (429, "refused; reason=rate-limit") in answers
+
+
+@pytest.mark.system
+def test_the_ledger_counts_what_the_page_says(strict: Stack) -> None:
+    (line,) = (line for line in TAG.text.splitlines() if line.startswith("Told to the sender"))
+    told = set(codes_of(line))
+    for _, method, path, headers in (*EXCLUDED, *REFUSED):
+        ask(strict, path, method, **headers)
+    counted = {reason for reason, *_ in (*EXCLUDED, *REFUSED)} - told
+    sql = "select reason from ledger_left_out"
+    found = wait_until(lambda: (f := {r for (r,) in strict.query(sql)}) >= counted and f)
+    assert found & told == set()
+    assert told <= reasons_in_the_page()
 
 
 @pytest.mark.system

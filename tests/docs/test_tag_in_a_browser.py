@@ -34,6 +34,12 @@ def pixel(stack: Stack) -> Callable[[str], str]:
     return lambda text: text.replace("https://pixel.example.com", f"http://pixel.example:{port}")
 
 
+@pytest.fixture(scope="module")
+def other_stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack for apps whose pages stand behind #, under other names."""
+    return make_stack(HASH_ROUTING="on", SCRIPT_NAME="x.js", ENDPOINT_NAME="b")
+
+
 def new_host() -> str:
     return f"{uuid.uuid4().hex[:8]}.example"
 
@@ -94,12 +100,16 @@ async def test_events(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str]
     host = new_host()
     early = block("footfall.q") + block('footfall("signup"')
     body = block("data-footfall-event")
-    form = '<form data-footfall-event="asked" data-footfall-kind="form"><button id="send">go</button></form>'
+    form = (
+        '<form data-footfall-event="asked" data-footfall-kind="form">'
+        '<input id="name"><button id="send">go</button></form>'
+    )
     script = "<script>document.forms[0].onsubmit = function () { return false }</script>"
     site.put("/events", page(head=early + pixel(TAG.blocks("html")[0]), body=body + form + script))
     await tab.open(site.url("/events", host))
     await rows(stack, host, 2)
     await tab.evaluate("document.querySelector('[data-footfall-plan]').click()")
+    await tab.evaluate("document.getElementById('name').click()")  # is no submit
     await tab.evaluate("document.getElementById('send').click()")
     found = await rows(stack, host, 4)
     events = [(event, props) for _, event, props in found]
@@ -107,6 +117,96 @@ async def test_events(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str]
     assert events.count(("asked", {"kind": "form"})) == 1
     assert events.count(("pageview", None)) == 1
     assert not tab.errors
+
+
+LINKS = """
+<a id="out" href="https://other.example/a/page?secret=1#part">out</a>
+<a id="within" href="/another">within</a>
+<a id="file" href="/files/book.pdf?secret=1">a file</a>
+<a id="saved" href="/made-on-demand" download>to be saved</a>
+<script>document.addEventListener("click", function (event) { event.preventDefault() })</script>
+"""
+
+
+async def test_clicks_on_links(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str], str]) -> None:
+    for attribute, expected in (
+        ("data-outbound", [("outbound", "https://other.example/a/page")]),
+        ("data-downloads", [("download", "/files/book.pdf"), ("download", "/made-on-demand")]),
+        ("", []),
+    ):
+        host = new_host()
+        tag = TAG.blocks("html")[0].replace("<script ", f"<script {attribute} ")
+        site.put("/links", page(head=pixel(tag), body=LINKS))
+        await tab.open(site.url("/links", host))
+        await rows(stack, host, 1)
+        for name in ("within", "out", "file", "saved"):
+            await tab.evaluate(f"document.getElementById('{name}').click()")
+        await tab.evaluate("footfall('last')")
+        found = await rows(stack, host, 2 + len(expected))
+        own = site.url("", host)
+        clicks = [(event, props["url"].removeprefix(own)) for _, event, props in found if props]
+        assert clicks == expected, attribute
+
+
+async def test_engaged(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str], str]) -> None:
+    host = new_host()
+    site.put("/read", page(head=pixel(TAG.blocks("html")[0].replace("<script ", "<script data-engaged "))))
+    await tab.open(site.url("/read", host))
+    await tab.evaluate("new Promise(done => setTimeout(done, 2100))")  # somebody reads
+    await tab.evaluate("history.pushState({}, '', '/next')")
+    found = await rows(stack, host, 3)
+    ((path, seconds),) = ((path, props["seconds"]) for path, event, props in found if event == "engaged")
+    assert path == "/read"
+    assert 2 <= seconds < 20
+    assert [path for path, event, _ in found if event == "pageview"] == ["/read", "/next"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "paths"), [("", ["/app", "/last"]), ("data-hash ", ["/app", "/app#/about", "/last"])]
+)
+async def test_hash_routing(
+    tab: Tab, site: Pages, other_stack: Stack, attribute: str, paths: list[str]
+) -> None:
+    port = other_stack.pixel_url.rstrip("/").rpartition(":")[2]
+    host = new_host()
+    tag = TAG.blocks("html")[0].replace("<script ", f"<script {attribute}")
+    tag = tag.replace("https://pixel.example.com", f"http://pixel.example:{port}")
+    site.put("/app", page(head=tag))
+    await tab.open(site.url("/app", host))
+    await rows(other_stack, host, 1)
+    await tab.evaluate("location.hash = '/about'")
+    await rows(other_stack, host, len(paths) - 1)
+    await tab.evaluate("history.pushState({}, '', '/last')")
+    assert [path for path, _, _ in await rows(other_stack, host, len(paths))] == paths
+
+
+@pytest.mark.parametrize("script", ["x.js", "a.js"])
+async def test_other_names(tab: Tab, site: Pages, other_stack: Stack, script: str) -> None:
+    port = other_stack.pixel_url.rstrip("/").rpartition(":")[2]
+    host = new_host()
+    tag = TAG.blocks("html")[0].replace(
+        "https://pixel.example.com/a.js", f"http://pixel.example:{port}/{script}"
+    )
+    site.put("/renamed", page(head=tag))
+    await tab.open(site.url("/renamed", host))
+    assert await rows(other_stack, host, 1) == [("/renamed", "pageview", None)]
+    asked = [url.partition("?")[0] for url in tab.requests if f":{port}/" in url]
+    assert asked == [f"http://pixel.example:{port}/{name}" for name in (script, "b")]
+    for name in ("a", "a.gif", "b", "b.gif"):
+        _, headers, _ = other_stack.get(f"/{name}?url=https://{host}/renamed")
+        assert headers["X-Footfall"] == "accepted"
+
+
+async def test_a_missing_page(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str], str]) -> None:
+    host = new_host()
+    tag = pixel(TAG.blocks("html")[0])
+    site.put("/said", page(head=tag.replace("<script ", '<script data-status="404" ')))
+    site.put("/found", page(head=tag))
+    for path in ("/said", "/found"):
+        await tab.open(site.url(path, host))
+    await rows(stack, host, 2)
+    sql = "select path, status from hits where site = %s order by path"
+    assert await asyncio.to_thread(stack.query, sql, host) == [("/found", None), ("/said", 404)]
 
 
 async def test_a_single_page_app(tab: Tab, site: Pages, stack: Stack, pixel: Callable[[str], str]) -> None:
@@ -118,11 +218,13 @@ async def test_a_single_page_app(tab: Tab, site: Pages, stack: Stack, pixel: Cal
     await rows(stack, host, 2)
     await tab.evaluate("history.replaceState({}, '', '/two'), history.replaceState({}, '', '/three')")
     await rows(stack, host, 3)
-    await tab.evaluate("history.back()")
-    found = await rows(stack, host, 4)
-    assert [path for path, _, _ in found] == ["/one", "/two", "/three", "/one"]
+    await tab.evaluate("history.pushState({}, '', '/three?q=1')")
+    await rows(stack, host, 4)
+    await tab.evaluate("history.go(-2)")
+    found = await rows(stack, host, 5)
+    assert [path for path, _, _ in found] == ["/one", "/two", "/three", "/three", "/one"]
     sql = "select path, title, referrer from hits where site = %s order by received_at"
     titles = await asyncio.to_thread(stack.query, sql, host)
     assert titles[1][1] == "Two"
     bare = [re.sub(r"^https?://[^/]*", "", referrer or "") for _, _, referrer in titles]
-    assert bare == ["", "/one", "/two", "/three"]
+    assert bare == ["", "/one", "/two", "/three", "/three"]
