@@ -27,9 +27,10 @@ try {
             try {
                 if (localStorage.footfall) return; // a reader said on this site that they want to be left out
             } catch (e) {} // the browser forbids storage
-            // Programs that say what they are; files; hosts of local builds. The pixel has the last word on these.
+            // Programs that say what they are; files; builds on this machine. The pixel has the last word on hosts, and
+            // leaves out private networks too.
             if (navigator.webdriver ||
-                /^(|(.+\.)?(localhost|local|test)|(10|127|192\.168)\.[\d.]+)$/.test(location.hostname)) return;
+                /^(|(.+\.)?(localhost|local|test)|127[\d.]+)$/.test(location.hostname)) return;
 
             address = ((options.endpoint || new URL("ENDPOINT", src)) + "?" + new URLSearchParams({
                 // A random UUID makes a retry the same hit. The browser makes one to name an (empty) blob, also on
@@ -39,7 +40,7 @@ try {
                 url,
                 ...event === 0
                     ? status > 399 && {status}
-                    : {event: event || " ", props: JSON.stringify(props)}, // without a name it is no pageview either
+                    : {props: JSON.stringify(props), event: event || " "}, // without a name it is no pageview either
                 referrer,
                 title: document.title
             })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way
@@ -48,8 +49,8 @@ try {
             // preflight, and no error in the console of a page that the pixel does not count.
             await fetch(address, {
                 keepalive: true,
-                cache: "no-store",
                 mode: "no-cors",
+                cache: "no-store",
                 credentials: "owner" in options ? "include" : "omit"
             });
         } catch (e) {
@@ -64,10 +65,11 @@ try {
         }
     };
 
-    // A page counts when somebody looks at it: not while it is prerendered (that is hidden too), not in a tab that was
-    // opened in the background and is never looked at.
+    // A page counts when somebody looks at it: not in a tab that was opened in the background and is never looked at,
+    // not while it is prerendered. (Opened, it becomes visible first: what it sends before prerenderingchange is marked
+    // as a prefetch, which the pixel leaves out.)
     let look = (leaving, later) => {
-        leaving = leaving || document.hidden;
+        leaving = leaving || document.hidden || document.prerendering;
         if (since || !leaving) {
             if (!later) {
                 if (due) send(0);
@@ -103,16 +105,15 @@ try {
                 due = 1;
                 setTimeout(look, 300);
             }
-            type = type == "pagehide";
-            look(type, later);
+            look(type = type == "pagehide", later);
             due |= type; // back from the back/forward cache it is another page load
             if (button < 2) { // only clicks have one; 2 is the right button
                 let marked = target.closest("[data-footfall-event]");
                 if (marked) footfall(marked.dataset.footfallEvent);
-                // Where no link was clicked this ends in the catch. mailto: and tel: have no host.
-                let {host, origin, pathname} = target.closest("a");
-                let kind = pathname.match("\\.(" + options.downloads + ")$") ? "download" :
-                    host && "outbound" in options && host != location.host && "outbound";
+                // Where no link was clicked this ends in the catch. mailto: and tel: have no host name.
+                let {hostname, origin, pathname} = target.closest("a");
+                let kind = hostname && ("downloads" in options && /\.(?!html)\w{2,4}$/.test(pathname) ? "download" :
+                    "outbound" in options && hostname != location.hostname && "outbound");
                 if (kind) footfall(kind, {url: origin + pathname});
             }
         } catch (e) {}
@@ -131,7 +132,7 @@ try {
             notice(0);
         };
     });
-    ["popstate", "auxclick", "pagehide", "click", "pageshow", "visibilitychange"].map(name =>
+    ["auxclick", "click", "popstate", "prerenderingchange", "pagehide", "visibilitychange", "pageshow"].map(name =>
         addEventListener(name, notice, true));
     notice(0);
 } catch (e) {}

@@ -101,6 +101,7 @@ class Pages:
 
     port: int = 0
     pages: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)  # by path; others are 200
     asked: list[str] = field(default_factory=list)  # paths, in the order of asking
 
     def put(self, path: str, html: str, policy: str = "") -> None:
@@ -117,7 +118,8 @@ class Pages:
         if request.path not in self.pages:
             return web.Response(status=404, text="not found")
         html, headers = self.pages[request.path]
-        return web.Response(text=html, content_type="text/html", headers=headers)
+        status = self.statuses.get(request.path, 200)
+        return web.Response(status=status, text=html, content_type="text/html", headers=headers)
 
 
 def page(*, title: str = "A page", head: str = "", body: str = "") -> str:
