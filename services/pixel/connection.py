@@ -62,7 +62,7 @@ class PixelServer(web.Server):
         self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
         loop = self._loop
-        limit = MAX_BODY_BYTES + 1
+        limit = MAX_BODY_BYTES
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
 
     def __call__(self) -> Any:

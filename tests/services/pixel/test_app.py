@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,8 @@ class Pixel:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +309,9 @@ def test_a_body_of_64_kib_is_taken_and_a_longer_one_is_not(pixel: Pixel) -> None
     assert pixel.ask("/a", "POST", body(64 * 1024)).status == 204
     assert pixel.ask("/a", "POST", body(64 * 1024 + 1)).status == 413
     assert pixel.ask("/a", "POST", body(1_000_000)).status == 413
+    chunked = b"POST /a HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    for size, status in ((64 * 1024, b"204"), (64 * 1024 + 1, b"413")):
+        assert pixel.send(chunked % (size, body(size))).startswith(b"HTTP/1.1 " + status)
     assert pixel.ask("/a", "POST", gzip.compress(body(10_000_000)), Content_Encoding="gzip").status == 413
     answer = pixel.send(
         b"POST /a HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -313,7 +319,7 @@ def test_a_body_of_64_kib_is_taken_and_a_longer_one_is_not(pixel: Pixel) -> None
         + (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 5 + b"0\r\n\r\n"
     )  # fmt: skip
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert len(pixel.hits()) == 1
+    assert len(pixel.hits()) == 2
 
 
 def test_head_counts_nothing(pixel: Pixel) -> None:
@@ -473,9 +479,10 @@ def test_the_tracker_is_compressed_for_who_takes_it(pixel: Pixel) -> None:
     assert len(packed.body) <= 1_024
 
 
-def test_privacy_without_its_slash_leads_there(pixel: Pixel) -> None:
-    answer = pixel.ask("/privacy")
-    assert (answer.status, answer.headers["Location"]) == (308, "/privacy/")
+@pytest.mark.parametrize(("path", "there"), [("/privacy", "/privacy/"), ("/me/", "/me")])
+def test_a_slash_too_many_or_too_few_leads_there(pixel: Pixel, path: str, there: str) -> None:
+    answer = pixel.ask(path)
+    assert (answer.status, answer.headers["Location"]) == (308, there)
 
 
 def test_script_and_endpoint_answer_at_names_of_the_owners_choice_too(redis_url: str) -> None:
@@ -523,9 +530,16 @@ def test_me_shows_and_switches(pixel: Pixel) -> None:
     assert b"counted like everybody" in pixel.ask("/me").body
 
 
-def test_behind_https_the_cookie_travels_from_other_sites(pixel: Pixel) -> None:
-    headers = {"Origin": "https://pixel.example", "Host": "pixel.example", "X_Forwarded_Proto": "https"}
-    answer = pixel.ask("/me", "POST", b"", **headers)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://pixel.example"},
+        {"Origin": "https://pixel.example", "X_Forwarded_Proto": "http"},
+        {"Sec_Fetch_Site": "same-origin", "X_Forwarded_Proto": "https"},
+    ],
+)
+def test_behind_https_the_cookie_travels_from_other_sites(pixel: Pixel, headers: dict[str, str]) -> None:
+    answer = pixel.ask("/me", "POST", b"", Host="pixel.example", **headers)
     assert answer.headers["Set-Cookie"].endswith("; SameSite=None; Secure")
 
 

@@ -385,6 +385,15 @@ def test_what_is_excluded_is_not_refused_for_its_id() -> None:
         ("blog.example", "null", False),
         ("blog.example", "", False),
         ("blog.example", "blog.example", False),
+        ("blog.example", "https://blog.example/canary", False),
+        ("blog.example", "https://blog.example/", False),
+        ("blog.example", "https://user@blog.example", False),
+        ("blog.example", "https://blog.example:x", False),
+        ("blog.example", "https://blog.example?x", False),
+        ("blog.example", "https://blog.example#x", False),
+        ("blog.example", "https://blog.example https://evil.example", False),
+        ("*", "https://[2001:db8::1]:8080", True),
+        ("*", "https://[::1]", False),
         ("*", "https://any.example", True),
         ("*", "http://localhost:3000", False),
         ("*", "null", False),
@@ -426,6 +435,15 @@ def test_what_urlencode_writes_is_read_back(parameters: dict[str, str]) -> None:
     assert body_parameters(urlencode(parameters).encode()) == parameters
 
 
+def multipart(**fields: str) -> bytes:
+    """A body as a browser makes it of a FormData."""
+    parts = "".join(
+        f'--x8\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    return f"{parts}--x8--\r\n".encode()
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -439,6 +457,13 @@ def test_what_urlencode_writes_is_read_back(parameters: dict[str, str]) -> None:
         (b'{"url": null, "title": "b"}', {"title": "b"}),
         ('{"title": "ä💩"}'.encode(), {"title": "ä" + EMOJI}),
         (b'{"title": "\\ud83d\\udca9"}', {"title": EMOJI}),
+        (multipart(url="a", title="ä\r\n--x", empty=""), {"url": "a", "title": "ä\r\n--x", "empty": ""}),
+        (multipart(), {}),
+        (b"--", {}),
+        (b"--x", {}),
+        (b"--x\r\n\r\n", {}),
+        (b'--x\r\nContent-Disposition: form-data; name="url"', {"url": ""}),
+        (b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\na', {"url": "a"}),
     ],
 )
 def test_a_body_is_json_or_a_form(body: bytes, expected: dict[str, Any]) -> None:
