@@ -220,6 +220,16 @@ def encoded(parameters: dict[str, Any], escape: str) -> bytes:
     )
 
 
+def multipart(parameters: dict[str, Any]) -> bytes:
+    """What ``new FormData()`` is sent as."""
+    parts = (
+        b'--Grenze\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        % (name.encode(), _wire_text(value).encode("utf-8", "surrogatepass"))
+        for name, value in parameters.items()
+    )
+    return b"".join(parts) + b"--Grenze--\r\n"
+
+
 # Headers ------------------------------------------------------------------------------------------------------
 
 _JUNK_HEADERS = [
@@ -282,6 +292,7 @@ OUR_ORIGINS = [
     b"http://www.blog.example:8080",
     b"https://shop.example",
     b"HTTPS://A.BLOG.EXAMPLE",
+    b"https://blog.example.",
 ]
 STRANGE_ORIGINS = [
     b"http://pixel.example", b"null", b"https://other.example", b"https://blog.example.other.example", b"https://evilblog.example",
@@ -297,7 +308,7 @@ STRANGE_ORIGINS = [
 # A counted site's host, and more: no browser's. It may be refused; it must not be echoed.
 ODD_ORIGINS = [
     b"https://blog.example/" + CANARY.encode(), b"https://blog.example:x", b"https://u:p@blog.example", b"https://shop.example?x",
-    b"https://blog.example#" + CANARY.encode(), b"https://blog.example:80\xff", b"https://blog.example.", b"https://shop.example:",
+    b"https://blog.example#" + CANARY.encode(), b"https://blog.example:80\xff", b"https://shop.example:",
 ]  # fmt: skip
 _origins = st.sampled_from([b""] * 12 + OUR_ORIGINS * 2 + STRANGE_ORIGINS + ODD_ORIGINS)
 
@@ -327,6 +338,8 @@ _person_headers = st.sampled_from(["X-Forwarded-For"] * 6 + ["Forwarded", "X-Rea
 # Bodies -------------------------------------------------------------------------------------------------------
 
 _ODD_BODIES = [
+    b"--", b"--\r\n" * 9_000, b'--x\r\n; name="url' * 900,
+    b'--x\r\n name="url"\r\n\r\nhttps://blog.example/', b"--\r\n--\r\n--",
     b"", b"{", b"}", b"[]", b"null", b"\xef\xbb\xbf{}", b"\xff\xfe{\0}\0", b"\0" * 300, bytes(range(256)),
     b"{}{}",
     b'{"url": "https://blog.example/\xff", "title": "\xed\xa0\xbd"}',
@@ -453,7 +466,8 @@ _methods = st.sampled_from(_METHODS * 8 + _JUNK_METHODS)
 _TARGETS = [
     *[("/a", "/a")] * 120, *[("/a.gif", "/a.gif")] * 60, *[("/me", "/me")] * 12, ("/a.js", "/a.js"),
     ("/", "/"), ("/privacy/", ""),
-    ("/robots.txt", ""), ("/livez", ""), ("/readyz", ""), ("/version", ""), ("/metrics", ""),
+    ("/privacy", ""), ("/me/", ""), ("/robots.txt", ""), ("/livez", ""), ("/readyz", ""), ("/version", ""),
+    ("/metrics", ""),
     (f"/{CANARY}", ""),
     ("http://pixel.example/a", "/a"), ("https://pixel.example:8000/a.gif", "/a.gif"),
     ("http://pixel.example", ""),
@@ -473,7 +487,7 @@ _versions = st.sampled_from(
 _hundredths = st.integers(0, 99)
 _few = st.sampled_from([0, 0, 1, 1, 2, 3])
 _seeds = st.integers(0, 2**32 - 1)
-_bodies_as = st.sampled_from(["json", "json", "form", "odd"])
+_bodies_as = st.sampled_from(["json", "json", "json", "form", "form", "multipart", "odd", "odd"])
 _paddings = st.sampled_from([0] * 150 + [7_000, 7_990, 8_000, 8_001, 9_000, 20_000, 31_000])
 
 
@@ -510,9 +524,17 @@ def requests(draw: st.DrawFn) -> Case:
                 b"",
                 json.dumps(parameters, ensure_ascii=draw(st.booleans())).encode("utf-8", "replace"),
             )
+        elif form == "multipart":
+            query, body = b"", multipart(parameters)
         else:
             query, body = b"", encoded(parameters, escape)
-        sound = framing in GOOD_FRAMINGS and coding in _GOOD_CODINGS and len(body) < 65_000
+        # The value of a part keeps its spaces, and may hold what looks like the next part.
+        sound = (
+            form != "multipart"
+            and framing in GOOD_FRAMINGS
+            and coding in _GOOD_CODINGS
+            and len(body) < 65_000
+        )
         has_id = has_id and sound and method == "POST"
     padding = draw(_paddings)
     if padding:
