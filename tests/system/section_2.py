@@ -162,6 +162,15 @@ def long_form(size: int) -> str:
     return start + "x" * (size - len(start))
 
 
+def multipart(fields: dict[str, str]) -> str:
+    """A FormData as browsers send it."""
+    parts = (
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    return "".join(parts) + "--b--\r\n"
+
+
 def chunked(body: bytes) -> bytes:
     pieces = [body[start : start + 5_000] for start in range(0, len(body), 5_000)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
@@ -244,6 +253,8 @@ ANSWERS = (
             Case(name="byte order mark", method="POST", body="\ufeff" + json.dumps(FULL), row=FULL_ROW),
             Case(name="compressed", method="POST", body=gzip.compress(json.dumps(FULL).encode()),
                  headers=(JSON, "Content-Encoding: gzip"), row=FULL_ROW),
+            Case(name="FormData", method="POST", body=multipart({**FULL, "id": ID}), row=FULL_ROW,
+                 headers=("Content-Type: multipart/form-data; boundary=b",)),
             Case(name="in chunks", method="POST", body=chunked(json.dumps(FULL).encode()),
                  headers=(JSON, "Transfer-Encoding: chunked"), row=FULL_ROW),
             Case(name="after 100 Continue", method="POST", body=json.dumps(FULL), headers=("Expect: 100-continue",),
@@ -660,7 +671,9 @@ MEANING = (
 
 STRANGERS = ("https://evil.example", "https://notexample.com", "https://example.com.evil.example", "null",
              "example.com", "//example.com", "file://", "https://", "https://pr-7--preview.example.com", "http://localhost",
-             "http://127.0.0.1:8000", "chrome-extension://abcdef")  # fmt: skip
+             "http://127.0.0.1:8000", "chrome-extension://abcdef", "https://example.com/canary",
+             "https://example.com/", "https://canary@example.com", "https://example.com:canary",
+             "https://example.com?canary", "https://example.com#canary")  # fmt: skip
 CORS = (
     Section(
         "CORS only on /a, /a.gif: the Origin of an allowed site is echoed, with credentials",
@@ -999,6 +1012,8 @@ OTHERS = (
             other("/", has=HTML, says="Not recorded"),
             other("/privacy/", has=HTML, says="Not recorded"),
             other("/?canary", has=HTML, says="Recorded"),
+            other("/privacy", status=308, has={"Location": "/privacy/"}),
+            other("/me/", status=308, has={"Location": "/me"}),
         ),
     ),
     Section(
@@ -1020,6 +1035,8 @@ OTHERS = (
                     has={"Location": "/me", "Set-Cookie": SWITCHED_ON}),
             _switch("off", *OWN, "Cookie: isMe=true", has={"Location": "/me", "Set-Cookie": SWITCHED_OFF}),
             _switch("on HTTPS", "Host: p.example", "Origin: https://p.example", "X-Forwarded-Proto: https",
+                    has={"Location": "/me", "Set-Cookie": SWITCHED_ON_HTTPS}),
+            _switch("on HTTPS, as the browser says", "Host: p.example", "Origin: https://p.example",
                     has={"Location": "/me", "Set-Cookie": SWITCHED_ON_HTTPS}),
             *(_switch(name, *headers, status=403, has={}, lacks=("Set-Cookie", "Location"), says="form")
               for name, headers in {
@@ -1059,7 +1076,7 @@ OTHERS = (
         "/metrics answers on its own port only",
         OPEN,
         tuple(other(path, status=404) for path in ("/metrics", "/metrics/", "/nothing-canary", "/a/", "/A", "/a.gif/",
-                                                   "/me/", "/count", "/count.gif", "/x.js", "/.env")),
+                                                   "/count", "/count.gif", "/x.js", "/.env")),
     ),
 )  # fmt: skip
 

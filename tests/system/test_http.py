@@ -40,14 +40,6 @@ def test_keep_alive_is_kept(stack: Stack) -> None:
     assert b"Content-Length" not in answer
 
 
-def test_a_gif_has_its_length_and_its_bytes(stack: Stack) -> None:
-    answer = exchange(stack, request(f"GET /a.gif{HIT[2:]} HTTP/1.1"))
-    head, _, body = answer.removesuffix(b"<still open>").partition(b"\r\n\r\n")
-    assert b"Content-Type: image/gif\r\n" in head
-    assert f"Content-Length: {len(body)}\r\n".encode() in head
-    assert (body[:6], len(body)) == (b"GIF89a", 43)
-
-
 def test_pipelined_requests_are_answered_in_order(stack: Stack) -> None:
     answer = exchange(
         stack,
@@ -58,27 +50,6 @@ def test_pipelined_requests_are_answered_in_order(stack: Stack) -> None:
         request(f"GET {HIT} HTTP/1.1"),
     )
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"204", b"200", b"200", b"400", b"204"]
-
-
-@pytest.mark.parametrize("line", [f"GET {HIT} HTTP/1.0", f"GET /a.gif{HIT[2:]} HTTP/1.0"])
-def test_http_1_0_is_answered_and_closed(stack: Stack, line: str) -> None:
-    answer = exchange(stack, request(line))
-    assert answer.split()[1] in (b"204", b"200")
-    assert b"X-Footfall: accepted" in answer
-    assert answer.endswith(b"<closed>")
-
-
-def test_connection_close_is_obeyed(stack: Stack) -> None:
-    answer = exchange(stack, request(f"GET {HIT} HTTP/1.1", "Connection: close"))
-    assert b"Connection: close" in answer
-    assert answer.endswith(b"<closed>")
-
-
-def test_head_has_no_body_and_counts_nothing(stack: Stack) -> None:
-    answer = exchange(stack, request(f"HEAD /a.gif{HIT[2:]} HTTP/1.1"))
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"GIF89a" not in answer
-    assert b"X-Footfall" not in answer
 
 
 def test_a_post_is_answered_and_the_connection_goes_on(stack: Stack) -> None:
