@@ -253,8 +253,8 @@ CATALOGUE: tuple[Setting, ...] = (
             "missing page (status 404).", _pattern),
     Setting("QUERY_PARAMETERS", "ref,source,via,page", "names", "Parameters of a page's or referrer's query "
             "that are kept beside `utm_*`; all others are dropped.", lambda text: tuple(_list(text))),
-    Setting("REDACT", "on", "on, off", "Replace e-mail addresses and long tokens in paths, titles and "
-            "referrers by `…`.", _flag),
+    Setting("REDACT", "on", "on, off", "Replace e-mail addresses and long tokens in paths, titles, "
+            "referrers and properties of events by `…`.", _flag),
     Setting("HASH_ROUTING", "off", "on, off", "Keep the fragment as part of the path (`/#/about`).", _flag),
     Setting("SCRIPT_NAME", DEFAULT_SCRIPT_NAME, "file name", "Another name of the tracker, as blockers know common "
             "ones: SCRIPT_NAME=x.js answers at /x.js, and still at /a.js.", _name),

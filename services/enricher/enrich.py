@@ -103,8 +103,8 @@ class Enricher:
             path=page.path,
             query=page.query,
             title=title,
-            event=raw.event,
-            props=msgspec.json.encode(raw.props).decode() if raw.props else None,
+            event=self._redact(raw.event),
+            props=self._props_of(raw.props),
             status=status,
             referrer=self._referrer_of(raw.referrer),
             source=self._redact(source.name) if source.name else None,
@@ -125,6 +125,13 @@ class Enricher:
             language=raw.language or None,
             screen=raw.screen or None,
         )
+
+    def _props_of(self, props: dict[str, str | int | float | bool] | None) -> str | None:
+        """The properties as JSON; an outbound link may hold what a page's address may."""
+        if not props:
+            return None
+        kept = {self._redact(name): self._redact(v) if isinstance(v, str) else v for name, v in props.items()}
+        return msgspec.json.encode(kept).decode()
 
     # The page -----------------------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ without versions; and whether it was a program (a bot), and which.""",
         "Where the owner counts an action, such as a download: its name, and a few short values with it.",
         "A session number, see below.",
         """E-mail addresses, and long runs of letters and digits such as links for a new password have, are
-replaced by “…” in addresses, titles and referrers before they are stored."""
+replaced by “…” in addresses, titles, referrers and the values of actions before they are stored."""
         if settings.redact
         else "",
     )

@@ -209,6 +209,13 @@ def test_a_blank_parameter_names_no_source() -> None:
     assert enrich(url="https://blog.example/?ref=%20&utm_source=&via=d").source == "d"
 
 
+def test_properties_and_names_of_events_hold_no_address_and_no_token() -> None:
+    props = {"url": f"https://x.example/u/jane@mail.example/{TOKEN}", "n": 1, "yes": True, TOKEN: "a"}
+    hit = enrich(event="mail jane@mail.example", props=props)
+    assert hit.props == '{"url":"https://x.example/u/…/…","n":1,"yes":true,"…":"a"}'
+    assert hit.event == "mail …"
+
+
 def test_which_parameters_are_kept_is_a_setting() -> None:
     enricher = make_enricher(QUERY_PARAMETERS="Q, lang")
     hit = enrich(
