@@ -25,13 +25,12 @@ from services.pixel.collect import (
     Collector,
     Excluded,
     Headers,
-    body_parameters,
     is_owner,
-    query_parameters,
 )
 from services.pixel.connection import MAX_BODY_BYTES, Handler
 from services.pixel.fixed_answer import FixedAnswer, fits
 from services.pixel.group_commit import GroupCommit
+from services.pixel.parameters import body_parameters, query_parameters, unpacked
 from services.pixel.rate_limit import RateLimit
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME, Settings
 
@@ -247,7 +246,9 @@ class Pixel:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
-                return await request.read()
+                return unpacked(
+                    await request.read(), request.headers.get("Content-Encoding", ""), MAX_BODY_BYTES
+                )
         except web.HTTPRequestEntityTooLarge:
             return None
         except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError, ConnectionError):

@@ -74,4 +74,6 @@ class PixelServer(web.Server):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             lingering_time=2.0,
+            # Unpacked where it is read, to the limit: aiohttp would unpack what nobody reads too, 60 MB of 60 KB.
+            auto_decompress=False,
         )
