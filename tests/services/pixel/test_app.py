@@ -1,4 +1,7 @@
-"""The pixel over HTTP: the real process with a real Redis, asked as browsers and strangers ask."""
+"""The pixel's process with a real Redis: what becomes of hits on the stream, odd bytes, failures, start and stop.
+
+Statuses and headers of contract section 2 stand in tests/system/section_2.py, with the rows that they lead to.
+"""
 
 from __future__ import annotations
 
@@ -156,23 +159,6 @@ def pixel(running: Pixel) -> Pixel:
 # The pixel itself ---------------------------------------------------------------------------------------------
 
 
-def test_a_gif_is_answered_with_a_gif(pixel: Pixel) -> None:
-    answer = pixel.hit("/a.gif")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "image/gif"
-    assert answer.body[:6] == b"GIF89a"
-    assert answer.body[6:10] == b"\x01\x00\x01\x00", "one pixel by one"
-    assert answer.headers["X-Footfall"] == "accepted"
-    assert len(pixel.hits()) == 1
-
-
-def test_a_is_answered_with_nothing(pixel: Pixel) -> None:
-    answer = pixel.hit("/a")
-    assert (answer.status, answer.body, answer.headers["X-Footfall"]) == (204, b"", "accepted")
-    assert "Content-Type" not in answer.headers
-    assert len(pixel.hits()) == 1
-
-
 def test_the_hit_is_what_was_sent(pixel: Pixel) -> None:
     hit_id = str(uuid.uuid4())
     before_us = time.time_ns() // 1000
@@ -194,86 +180,6 @@ def test_the_hit_is_what_was_sent(pixel: Pixel) -> None:
     assert (hit.address, hit.user_agent) == (ADDRESS, USER_AGENT)
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", "x"]
-)
-@pytest.mark.parametrize(
-    "body",
-    [json.dumps({"url": PAGE, "title": "A"}).encode(), f"url={URL}&title=A".encode()],
-    ids=["json", "form"],
-)
-def test_a_post_takes_json_or_a_form_whatever_its_type_says(
-    pixel: Pixel, content_type: str, body: bytes
-) -> None:
-    answer = pixel.ask("/a", "POST", body, Content_Type=content_type)
-    assert (answer.status, answer.headers["X-Footfall"]) == (204, "accepted")
-    assert [(hit.url, hit.title) for hit in pixel.hits()] == [(PAGE, "A")]
-
-
-def test_the_body_beats_the_query(pixel: Pixel) -> None:
-    pixel.ask(f"/a?url={URL}&title=query&screen=1x1", "POST", b'{"title": "body"}')
-    assert [(hit.title, hit.screen) for hit in pixel.hits()] == [("body", "1x1")]
-
-
-def test_a_compressed_body_is_read(pixel: Pixel) -> None:
-    body = gzip.compress(json.dumps({"url": PAGE}).encode())
-    assert pixel.ask("/a", "POST", body, Content_Encoding="gzip").status == 204
-    assert [hit.url for hit in pixel.hits()] == [PAGE]
-
-
-def test_a_bare_image_counts_its_page_by_the_referer(pixel: Pixel) -> None:
-    assert pixel.ask("/a.gif", Referer=PAGE).status == 200
-    assert [hit.url for hit in pixel.hits()] == [PAGE]
-
-
-def test_bad_optional_values_are_dropped_and_named(pixel: Pixel) -> None:
-    answer = pixel.hit(screen="x", props="x", title="T")
-    assert (answer.status, answer.headers["X-Footfall"]) == (204, "accepted; dropped=screen,props")
-    assert [hit.title for hit in pixel.hits()] == ["T"]
-
-
-@pytest.mark.parametrize(
-    ("page", "headers", "reason"),
-    [
-        ("http://localhost:3000/", {}, "local-host"),
-        ("file:///a.html", {}, "local-host"),
-        ("https://evil.example/", {}, "unknown-site"),
-        (PAGE, {"Sec_Purpose": "prefetch;prerender"}, "prefetch"),
-        (PAGE, {"Purpose": "prefetch"}, "prefetch"),
-        (PAGE, {"X_Moz": "prefetch"}, "prefetch"),
-    ],
-)
-@pytest.mark.parametrize(("path", "status"), [("/a", 204), ("/a.gif", 200)])
-def test_what_is_excluded_looks_the_same_and_says_why(
-    pixel: Pixel, path: str, status: int, page: str, headers: dict[str, str], reason: str
-) -> None:
-    answer = pixel.ask(f"{path}?url={quote(page)}", **headers)
-    assert (answer.status, answer.headers["X-Footfall"]) == (status, f"excluded; reason={reason}")
-    assert bool(answer.body) == (path == "/a.gif")
-    assert pixel.hits() == []
-
-
-@pytest.mark.parametrize(
-    ("request_line", "status", "reason"),
-    [
-        ("/a", 400, "url"),
-        ("/a.gif", 400, "url"),
-        ("/a?url=SECRET", 400, "url"),
-        ("/a?url=https%3A%2F%2Fblog.example%2F&id=SECRET", 400, "id"),
-        ("/a?url=https%3A%2F%2Fblog.example%2F&x=" + "SECRET" * 2_000, 414, "query"),
-    ],
-)
-def test_an_error_is_a_fixed_line_that_quotes_nothing(
-    pixel: Pixel, request_line: str, status: int, reason: str
-) -> None:
-    answer = pixel.ask(request_line, User_Agent="SECRET", X_Secret="SECRET")
-    assert (answer.status, answer.headers["X-Footfall"]) == (status, f"refused; reason={reason}")
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert re.fullmatch(r"[A-Z][^\n]{20,100}\.\n", answer.line)
-    assert "SECRET" not in repr(answer)
-    assert pixel.hits() == []
-
-
 def test_what_is_left_out_is_counted_by_site_and_reason(pixel: Pixel) -> None:
     pixel.hit()  # takes along what earlier tests left
     redis.Redis.from_url(pixel.redis_url).delete(STREAM)
@@ -293,71 +199,10 @@ def test_what_is_left_out_is_counted_by_site_and_reason(pixel: Pixel) -> None:
     assert poll(lambda: pixel.left_out() == expected, 3), pixel.left_out()
 
 
-def test_a_query_of_8000_bytes_is_taken_and_a_longer_one_is_not(pixel: Pixel) -> None:
-    start = f"url={URL}&x="
-    assert pixel.ask("/a?" + start + "x" * (8_000 - len(start))).status == 204
-    answer = pixel.ask("/a?" + start + "x" * (8_001 - len(start)))
-    assert (answer.status, "POST" in answer.line) == (414, True)
-    assert pixel.ask("/a?" + start + "x" * 40_000).status in (400, 414)
-
-
-def test_a_body_of_64_kib_is_taken_and_a_longer_one_is_not(pixel: Pixel) -> None:
-    def body(size: int) -> bytes:
-        start = f"url={URL}&x=".encode()
-        return start + b"x" * (size - len(start))
-
-    assert pixel.ask("/a", "POST", body(64 * 1024)).status == 204
-    assert pixel.ask("/a", "POST", body(64 * 1024 + 1)).status == 413
-    assert pixel.ask("/a", "POST", body(1_000_000)).status == 413
-    chunked = b"POST /a HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
-    for size, status in ((64 * 1024, b"204"), (64 * 1024 + 1, b"413")):
-        assert pixel.send(chunked % (size, body(size))).startswith(b"HTTP/1.1 " + status)
-    assert pixel.ask("/a", "POST", gzip.compress(body(10_000_000)), Content_Encoding="gzip").status == 413
-    answer = pixel.send(
-        b"POST /a HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + b"4000\r\n" + b"x" * 0x4000 + b"\r\n" * 1
-        + (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 5 + b"0\r\n\r\n"
-    )  # fmt: skip
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert len(pixel.hits()) == 2
-
-
-def test_head_counts_nothing(pixel: Pixel) -> None:
-    gif, nothing = (pixel.ask(f"{path}?url={URL}", "HEAD") for path in ("/a.gif", "/a"))
-    assert (gif.status, gif.body, gif.headers["Content-Type"]) == (200, b"", "image/gif")
-    assert (nothing.status, nothing.body) == (204, b"")
-    assert {gif.headers["X-Footfall"], nothing.headers["X-Footfall"]} == {"excluded; reason=head"}
-    pixel.hit()
-    assert len(pixel.hits()) == 1
-
-
-@pytest.mark.parametrize(
-    ("path", "allow"),
-    [
-        ("/a", "GET, HEAD, POST, OPTIONS"),
-        ("/a.gif", "GET, HEAD, OPTIONS"),
-        ("/me", "GET, HEAD, POST"),
-        ("/", "GET, HEAD"),
-        ("/robots.txt", "GET, HEAD"),
-        ("/livez", "GET, HEAD"),
-    ],
-)
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
-def test_other_methods_are_405_and_count_nothing(pixel: Pixel, path: str, allow: str, method: str) -> None:
-    answer = pixel.ask(f"{path}?url={URL}", method)
-    assert (answer.status, answer.headers["Allow"]) == (405, allow)
-    assert answer.headers.get("X-Footfall") == ("refused; reason=method" if path.startswith("/a") else None)
-    assert pixel.hits() == []
-
-
 @pytest.mark.parametrize("method", ["GE", "get", "OPTION", "POS", "EAD", "X"])
 def test_what_is_no_method_counts_nothing(pixel: Pixel, method: str) -> None:
     assert pixel.ask(f"/a?url={URL}", method).status in (400, 405)
     assert pixel.hits() == []
-
-
-def test_a_gif_takes_no_post(pixel: Pixel) -> None:
-    assert pixel.ask(f"/a.gif?url={URL}", "POST").status == 405
 
 
 @pytest.mark.parametrize("path", ["/a", "/a.gif", "/me", "/", "/privacy/", "/nothing", "/readyz"])
@@ -366,17 +211,6 @@ def test_nobody_gets_a_cookie_unasked(pixel: Pixel, path: str, cookie: str) -> N
     for method in ("GET", "HEAD", "OPTIONS"):
         answer = pixel.ask(f"{path}?url={URL}", method, Cookie=cookie, Origin=ORIGIN)
         assert "Set-Cookie" not in answer.headers
-
-
-@pytest.mark.parametrize(
-    "conditional", [{"If_None_Match": "*"}, {"If_Modified_Since": "Sat, 1 Jan 2050 00:00:00 GMT"}]
-)
-def test_no_hit_is_lost_to_a_cache(pixel: Pixel, conditional: dict[str, str]) -> None:
-    for path in ("/a", "/a.gif"):
-        answer = pixel.ask(f"{path}?url={URL}", **conditional)
-        assert answer.status in (200, 204)
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert not {"ETag", "Last-Modified", "Expires"} & set(answer.headers)
 
 
 def test_an_absolute_request_line_is_a_request(pixel: Pixel) -> None:
@@ -394,80 +228,7 @@ def test_several_hits_travel_on_one_connection(pixel: Pixel) -> None:
     assert len(pixel.hits()) == 10
 
 
-# CORS ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/a", "/a.gif"])
-@pytest.mark.parametrize("page", [PAGE, "http://localhost/", "nonsense"])
-@pytest.mark.parametrize("origin", [ORIGIN, "http://www.blog.example:8080"])
-def test_the_origin_of_an_allowed_site_is_echoed(pixel: Pixel, path: str, page: str, origin: str) -> None:
-    answer = pixel.ask(f"{path}?url={quote(page)}", Origin=origin)
-    assert answer.headers["Access-Control-Allow-Origin"] == origin
-    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
-    assert "X-Footfall" in answer.headers["Access-Control-Expose-Headers"]
-    assert answer.headers["Vary"] == "Origin"
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
-@pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "https://notblog.example", "x", "http://localhost"]
-)
-def test_other_origins_get_no_cors(pixel: Pixel, method: str, origin: str) -> None:
-    answer = pixel.ask(f"/a?url={URL}", method, Origin=origin)
-    assert not [name for name in answer.headers if name.startswith("Access-Control")]
-
-
-@pytest.mark.parametrize("path", ["/", "/me", "/a.js", "/privacy/", "/readyz", "/nothing", "/robots.txt"])
-def test_cors_stands_on_the_pixel_only(pixel: Pixel, path: str) -> None:
-    answer = pixel.ask(path, Origin=ORIGIN)
-    assert not [name for name in answer.headers if name.startswith("Access-Control")]
-
-
-@pytest.mark.parametrize(
-    ("path", "methods"), [("/a", "GET, HEAD, POST, OPTIONS"), ("/a.gif", "GET, HEAD, OPTIONS")]
-)
-def test_a_preflight_of_an_allowed_origin_is_204(pixel: Pixel, path: str, methods: str) -> None:
-    answer = pixel.ask(path, "OPTIONS", Origin=ORIGIN, Access_Control_Request_Method="POST")
-    assert (answer.status, answer.body) == (204, b"")
-    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert answer.headers["Access-Control-Allow-Methods"] == methods
-    assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type"
-    assert pixel.hits() == []
-
-
-def test_a_preflight_of_a_stranger_is_refused(pixel: Pixel) -> None:
-    answer = pixel.ask("/a", "OPTIONS", Origin="https://evil.example")
-    assert (answer.status, answer.headers["X-Footfall"]) == (403, "refused; reason=origin")
-
-
-def test_a_question_that_is_no_preflight_names_the_methods(pixel: Pixel) -> None:
-    answer = pixel.ask("/a.gif", "OPTIONS")
-    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
-    assert "Access-Control-Allow-Origin" not in answer.headers
-
-
 # The other addresses ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "start", "kind"),
-    [
-        ("/a.js", b"try{", "text/javascript; charset=utf-8"),
-        ("/", b"<!doctype html>", "text/html; charset=utf-8"),
-        ("/privacy/", b"<!doctype html>", "text/html; charset=utf-8"),
-        ("/me", b"<!doctype html>", "text/html; charset=utf-8"),
-        ("/robots.txt", b"User-agent: *\nDisallow: /\n", "text/plain; charset=utf-8"),
-        ("/livez", b"alive\n", "text/plain; charset=utf-8"),
-        ("/readyz", b"ready\n", "text/plain; charset=utf-8"),
-        ("/version", b"footfall ", "text/plain; charset=utf-8"),
-    ],
-)
-def test_what_answers(pixel: Pixel, path: str, start: bytes, kind: str) -> None:
-    answer = pixel.ask(path)
-    assert (answer.status, answer.body[: len(start)], answer.headers["Content-Type"]) == (200, start, kind)
-    head = pixel.ask(path, "HEAD")
-    assert (head.status, head.body) == (200, b"")
-    assert head.headers["Content-Length"] == answer.headers["Content-Length"]
 
 
 def test_the_tracker_is_compressed_for_who_takes_it(pixel: Pixel) -> None:
@@ -477,30 +238,6 @@ def test_the_tracker_is_compressed_for_who_takes_it(pixel: Pixel) -> None:
     assert gzip.decompress(packed.body) == plain.body
     assert {plain.headers["Vary"], packed.headers["Vary"]} == {"Accept-Encoding"}
     assert len(packed.body) <= 1_024
-
-
-@pytest.mark.parametrize(("path", "there"), [("/privacy", "/privacy/"), ("/me/", "/me")])
-def test_a_slash_too_many_or_too_few_leads_there(pixel: Pixel, path: str, there: str) -> None:
-    answer = pixel.ask(path)
-    assert (answer.status, answer.headers["Location"]) == (308, there)
-
-
-def test_script_and_endpoint_answer_at_names_of_the_owners_choice_too(redis_url: str) -> None:
-    pixel = Pixel(redis_url, {"SCRIPT_NAME": "x.js", "ENDPOINT_NAME": "count"})
-    try:
-        for path in ("/x.js", "/a.js"):
-            assert b'new URL("count",' in pixel.ask(path).body
-        for path, status in (("/count", 204), ("/a", 204), ("/count.gif", 200), ("/a.gif", 200)):
-            answer = pixel.hit(path)
-            assert (answer.status, answer.headers["X-Footfall"]) == (status, "accepted")
-        assert pixel.ask("/count", "PUT").headers["Allow"] == "GET, HEAD, POST, OPTIONS"
-        assert len(pixel.hits()) == 4
-    finally:
-        pixel.stop()
-
-
-def test_robots_txt_is_nothing_else(pixel: Pixel) -> None:
-    assert pixel.ask("/robots.txt").body == b"User-agent: *\nDisallow: /\n"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/nothing", "/a/", "/A", "/a.gif/", "/..", "//a", "/%00", "*"])
@@ -514,57 +251,6 @@ def test_the_version_names_no_software_but_ours(pixel: Pixel) -> None:
     for path in ("/", "/a", "/nothing"):
         assert pixel.ask(path).headers["Server"] == "footfall"
     assert b"Python" not in pixel.send(b"nonsense\r\n\r\n")
-
-
-def test_me_shows_and_switches(pixel: Pixel) -> None:
-    host = f"127.0.0.1:{pixel.port}"
-    on = pixel.ask("/me", "POST", b"", Origin=f"http://{host}")
-    assert (on.status, on.headers["Location"]) == (303, "/me")
-    assert re.fullmatch(
-        r"isMe=true; Path=/; Max-Age=\d{7,}; HttpOnly; SameSite=Lax", on.headers["Set-Cookie"]
-    )
-    assert b"left out of the figures" in pixel.ask("/me", Cookie="isMe=true").body
-    off = pixel.ask("/me", "POST", b"", Origin=f"http://{host}", Cookie="isMe=true")
-    assert "isMe=; " in off.headers["Set-Cookie"]
-    assert "Max-Age=0" in off.headers["Set-Cookie"]
-    assert b"counted like everybody" in pixel.ask("/me").body
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://pixel.example"},
-        {"Origin": "https://pixel.example", "X_Forwarded_Proto": "http"},
-        {"Sec_Fetch_Site": "same-origin", "X_Forwarded_Proto": "https"},
-    ],
-)
-def test_behind_https_the_cookie_travels_from_other_sites(pixel: Pixel, headers: dict[str, str]) -> None:
-    answer = pixel.ask("/me", "POST", b"", Host="pixel.example", **headers)
-    assert answer.headers["Set-Cookie"].endswith("; SameSite=None; Secure")
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://[::1"},
-        {"Origin": "https://pixel.example", "Host": "pixel.example", "Sec_Fetch_Site": "cross-site"},
-        {"Origin": "https://pixel.example", "Host": "pixel.example", "Sec_Fetch_Site": "same-site"},
-        {"Origin": "https://pixel.example", "Host": "pixel.example", "Sec_Fetch_Site": "none"},
-    ],
-)
-def test_no_other_page_may_switch_it(pixel: Pixel, headers: dict[str, str]) -> None:
-    answer = pixel.ask("/me", "POST", b"", **headers)
-    assert answer.status == 403
-    assert "Set-Cookie" not in answer.headers
-
-
-@pytest.mark.parametrize("headers", [{"Sec_Fetch_Site": "same-origin"}, {"Origin": "http://p", "Host": "P"}])
-def test_its_own_page_may(pixel: Pixel, headers: dict[str, str]) -> None:
-    assert pixel.ask("/me", "POST", b"", **headers).status == 303
 
 
 # Nobody is logged, nothing is a 500 ---------------------------------------------------------------------------
