@@ -40,10 +40,10 @@ try {
                 url,
                 ...event === 0
                     ? status > 399 && {status}
-                    : {props: JSON.stringify(props), event: event || " "}, // without a name it is no pageview either
+                    : {event: event || " ", props: JSON.stringify(props)}, // without a name it is no pageview either
                 referrer,
                 title: document.title
-            })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way
+            })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way, never event or url
 
             // keepalive: the request outlives the page. no-cors: nothing is read from the answer, so there is no
             // preflight, and no error in the console of a page that the pixel does not count.
