@@ -37,6 +37,12 @@ def connect(settings: Settings, application: str, *, autocommit: bool = False) -
     )
 
 
+def place_of_database(url: str) -> str:
+    """Where an address of a database leads, for a log: host, port and name, no user and no password."""
+    known = psycopg.conninfo.conninfo_to_dict(url)
+    return " ".join(f"{name} {known[name]}" for name in ("host", "port", "dbname") if name in known)
+
+
 def load_sql(path: Path) -> LiteralString:
     """The statement in a file of the code. Its leading comment names it in the server's statistics."""
     return path.read_text()

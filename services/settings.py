@@ -337,7 +337,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def env_example() -> str:
     """The text of ``.env.example``."""
-    lines = ["# Generated from services/settings.py by `make generated`; do not edit.", ""]
+    lines = [
+        "# Generated from services/settings.py by `make generated`; do not edit.",
+        "# Copy it to .env for Docker. `make run` takes its settings from the environment.",
+        "",
+    ]
     for setting in CATALOGUE:
         lines.append(f"# {setting.help} ({setting.unit})")
         lines.append(f"#{setting.name}={setting.default}")

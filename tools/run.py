@@ -410,7 +410,7 @@ def announce(stack: Stack) -> None:
     say("")
     say("Footfall is ready. Ctrl-C stops it; the data stay in " + str(stack.settings.data_dir.resolve()))
     say(f"  pixel     {urls['PIXEL_URL']}/a.gif   (what it records: {urls['PIXEL_URL']}/privacy/)")
-    say(f'  tag       <script defer src="{urls["PIXEL_URL"]}/a.js"></script>')
+    say(f'  tag       <script defer src="{urls["PIXEL_URL"]}/{stack.settings.script_name}"></script>')
     say(f"  SQL       psql {urls['DATABASE_URL']}")
     if urls["GRAFANA_URL"]:
         say(f"  Grafana   {urls['GRAFANA_URL']}   user admin, password {stack.password('grafana_admin')}")

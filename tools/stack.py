@@ -33,7 +33,10 @@ def running_urls() -> dict[str, str]:
                 raise FileNotFoundError
         urls: dict[str, str] = json.loads(path.read_text())
     except FileNotFoundError:
-        raise NoStack(f"nothing runs in DATA_DIR {data_dir().resolve()}: start it with `make run`") from None
+        raise NoStack(
+            f"nothing runs in DATA_DIR {data_dir().resolve()}: start it with `make run`, "
+            "or set the DATA_DIR that it was started with"
+        ) from None
     except OSError as error:
         raise NoStack(f"{path}: {error.strerror}") from None
     return urls

@@ -9,7 +9,7 @@ import sys
 import psycopg
 from redis.exceptions import RedisError
 
-from services.database import connect, wait_for
+from services.database import connect, place_of_database, wait_for
 from services.enricher.agents import Agents
 from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
@@ -47,7 +47,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
     wait_for(
-        "PostgreSQL at DATABASE_URL, migrated",
+        f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)}), migrated",
         lambda: _is_migrated(settings),
         (psycopg.OperationalError, psycopg.ProgrammingError),
         log,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from services.database import connect, make_partitions, wait_for
+from services.database import connect, make_partitions, place_of_database, wait_for
 from services.key_files import make_passwords, read_password
 from services.logs import make_logger
 from services.migrate.runner import (
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         connection = wait_for(
-            "PostgreSQL at DATABASE_URL",
+            f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)})",
             lambda: connect(settings, "migrate", autocommit=True),
             (psycopg.OperationalError,),
             log,
@@ -54,6 +54,12 @@ def main(arguments: list[str]) -> int:
             make_partitions(connection)
     except MigrationError as error:
         log.error("migration-failed", problem=str(error))
+        return 1
+    except psycopg.errors.InsufficientPrivilege:
+        log.error(
+            "migration-failed",
+            problem="the role of DATABASE_URL does not own the tables: name the one that does",
+        )
         return 1
     if former:
         log.warning("timezone-changed", was=former, now=settings.report_timezone.key,

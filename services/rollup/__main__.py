@@ -18,7 +18,7 @@ import rq
 from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from services.database import connect, wait_for
+from services.database import connect, place_of_database, wait_for
 from services.key_files import read_password
 from services.logs import Logger, make_logger
 from services.metrics import RollupMetrics
@@ -70,7 +70,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
     client = _redis(settings)
     wait_for("Redis at RQ_REDIS_URL", client.ping, (RedisError, OSError), log)
     wait_for(
-        "PostgreSQL at DATABASE_URL, migrated",
+        f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)}), migrated",
         lambda: _is_migrated(settings),
         (psycopg.OperationalError, psycopg.ProgrammingError),
         log,

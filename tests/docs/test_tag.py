@@ -207,7 +207,7 @@ def test_mail_proxies_are_what_the_page_says(stack: Stack) -> None:
 
 @pytest.mark.system
 def test_the_statements_run_for_the_analyst(stack: Stack) -> None:
-    engaged, own, left_out = TAG.blocks("sql")
+    events, engaged, own, left_out = TAG.blocks("sql")
     page = f"/{uuid.uuid4().hex[:8]}"
     for props in ('{"seconds": 20}', '{"seconds": 2}', '{"seconds": "a lie"}', "{}"):
         stack.get(
@@ -215,6 +215,7 @@ def test_the_statements_run_for_the_analyst(stack: Stack) -> None:
         )
     wait_until(lambda: stack.query("select count(*) from hits where path = %s", page) == [(4,)])
     with stack.connect("analyst") as connection:
+        assert ("engaged", page, 4) in [row[1:] for row in connection.execute(events)]
         assert (page, 22) in connection.execute(engaged).fetchall()
         assert any(page in row for row in connection.execute(own))
         connection.execute(left_out)
