@@ -17,11 +17,11 @@ try {
     let referrer = document.referrer;
     // The status that the server gave the page, where the browser tells it: a list of one number or none.
     let status = options.status || performance.getEntriesByType("navigation").map(entry => entry.responseStatus);
-    let due = 1; // a pageview is owed: nobody has looked at this page yet
-    let since; // when somebody began to look, in ms; 0: nobody looks
+    let due = 1; // a pageview is owed: nobody has looked at this page for long enough yet
+    let since; // when somebody began to look, in ms; undefined: nobody has yet; 0: nobody looks any more
 
-    // event 0: a pageview. async, and a catch around all of it: whatever a page has broken is not its error.
-    let send = async (event, props = {}) => {
+    // async, and a catch around all of it: whatever a page has broken is not its error.
+    let send = async (event, props) => {
         let address;
         try {
             try {
@@ -37,13 +37,13 @@ try {
                 // pages without TLS, where crypto.randomUUID is missing.
                 id: URL.createObjectURL(new Blob()).slice(-36),
                 screen: screen.width + "x" + screen.height,
+                event: event || " ", // without a name it is no pageview either
                 url,
-                ...event === 0
-                    ? status > 399 && {status}
-                    : {event: event || " ", props: JSON.stringify(props)}, // without a name it is no pageview either
+                ...status > 399 && {status},
                 referrer,
-                title: document.title
-            })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way, never event or url
+                title: document.title,
+                props: JSON.stringify(props) || ""
+            })).slice(0, 8e3); // the pixel takes 8,000 bytes of query: what comes last gives way
 
             // keepalive: the request outlives the page. no-cors: nothing is read from the answer, so there is no
             // preflight, and no error in the console of a page that the pixel does not count.
@@ -65,23 +65,28 @@ try {
         }
     };
 
-    // A page counts when somebody looks at it: not in a tab that was opened in the background and is never looked at,
-    // not while it is prerendered. (Opened, it becomes visible first: what it sends before prerenderingchange is marked
-    // as a prefetch, which the pixel leaves out.)
-    let look = (leaving, later) => {
-        leaving = leaving || document.hidden || document.prerendering;
+    // A page counts when somebody has looked at it for 0.3 s, or leaves it earlier: frameworks change the address first
+    // and the title later, and a script may stand before <title>. It does not count in a tab that was opened in the
+    // background and is never looked at, nor while it is prerendered: that is hidden, and what is sent when it becomes
+    // visible would still be marked as a prefetch, which the pixel leaves out; 0.3 s later it is not.
+    let look = leaving => {
+        leaving = leaving || document.hidden;
         if (since || !leaving) {
-            if (!later) {
-                if (due) send(0);
+            if (!since) {
+                since = performance.now();
+                setTimeout(look, 310);
+            }
+            let looked = performance.now() - since;
+            if (leaving || looked > 300) {
+                if (due) send("pageview");
                 due = 0;
                 queue.map(asked => send(...asked));
                 queue = [];
             }
-            since = since || performance.now();
             if (leaving) {
-                let seconds = (performance.now() - since) / 1000 | 0;
                 since = 0;
-                if ("engaged" in options && seconds) send("engaged", {seconds});
+                looked = looked / 1000 | 0;
+                if ("engaged" in options && looked) send("engaged", {seconds: looked});
             }
         }
     };
@@ -89,23 +94,20 @@ try {
     // Something happened.
     let notice = ({type, target, button}) => {
         try {
-            let next = location.href.replace("hash" in options ? "" : /#.*/, "");
-            let later;
+            // Without the fragment; where fragments are pages, "#/" is the page itself.
+            let next = location.href.replace("hash" in options ? /#\/?$/ : /#.*/, "");
             if (next != url) {
-                // Another address is another page; what is due for the one before goes now, with the title that it has
-                // by now. One that nobody has looked at was a step on the way: this one takes its place.
+                // Another address is another page; what is due for the one before goes now. One that nobody has looked
+                // at was a step on the way: this one takes its place.
                 look(1);
                 if (!due) {
                     referrer = url;
                     status = 0;
                 }
-                // Frameworks change the address first and the title later; a script may stand before <title>.
-                later = url || !document.title;
                 url = next;
                 due = 1;
-                setTimeout(look, 300);
             }
-            look(type = type == "pagehide", later);
+            look(type = type == "pagehide");
             due |= type; // back from the back/forward cache it is another page load
             if (button < 2) { // only clicks have one; 2 is the right button
                 let marked = target.closest("[data-footfall-event]");
@@ -120,7 +122,7 @@ try {
     };
 
     footfall = (...asked) => {
-        if (due) queue.push(asked);
+        if (due && since != 0) queue.push(asked); // after its pageview; while the page is left, at once
         else send(...asked);
     };
     footfall.q = 1;
@@ -132,7 +134,7 @@ try {
             notice(0);
         };
     });
-    ["auxclick", "click", "popstate", "prerenderingchange", "pagehide", "visibilitychange", "pageshow"].map(name =>
+    ["auxclick", "click", "pagehide", "pageshow", "visibilitychange", "popstate"].map(name =>
         addEventListener(name, notice, true));
     notice(0);
 } catch (e) {}

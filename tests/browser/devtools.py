@@ -205,7 +205,8 @@ class Tab:
         """Until everything that the page's scripts began by now has been asked for."""
         # Not a timer of the page: a hidden page's are slow, and a test may have broken them.
         await self.evaluate("0")
-        await asyncio.sleep(0.1)  # promises and refused requests; an absence has no event to wait for
+        # A page counts after 0.3 s; then promises and refused requests. An absence has no event to wait for.
+        await asyncio.sleep(0.45)
         await self.evaluate("0")
 
     async def show(self) -> None:

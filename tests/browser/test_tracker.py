@@ -142,6 +142,34 @@ async def test_addresses_that_follow_each_other_at_once_all_count(blog: Blog) ->
     assert await blog.pages() == ["/", "/a", "/b", "/c"]
 
 
+async def test_each_page_of_an_app_has_its_own_title_however_quick_the_reader(blog: Blog) -> None:
+    blog.put("/", title="App", head="<script>setTimeout(() => document.title = 'Start', 100)</script>")
+    await blog.tab.open(blog.url("/"))
+    await blog.tab.evaluate("""(async () => {
+        const pause = ms => new Promise(done => setTimeout(done, ms));
+        const go = (path, title, ms) => {
+            history.pushState({}, "", path);
+            setTimeout(() => document.title = title, ms);
+        };
+        await pause(500);
+        go("/a", "A", 0);
+        await pause(250);
+        go("/b", "B", 150);  // the timer of /a ends before its title is there
+        await pause(500);
+        go("/c", "C", 150);
+        await pause(80);
+        document.body.click();  // the second half of a double click
+        await pause(500);
+    })()""")
+    found = await blog.settled()
+    assert [(row["path"], row["title"]) for row in found] == [
+        ("/", "Start"),
+        ("/a", "A"),
+        ("/b", "B"),
+        ("/c", "C"),
+    ]
+
+
 async def test_an_app_that_is_left_before_the_title_came_counts(blog: Blog) -> None:
     blog.put("/")
     blog.site.put("/elsewhere", page())
@@ -172,6 +200,8 @@ async def until_counted(blog: Blog, number: int) -> None:
 async def test_hash_routes_are_pages_where_the_tag_says_so(blog: Blog, attributes: str) -> None:
     blog.put("/app", attributes=attributes)
     await blog.tab.open(blog.url("/app"))
+    await blog.tab.evaluate("history.replaceState({}, '', '#/')")  # no other page than the one without it
+    await asyncio.sleep(0.4)
     for act in ("location.hash = '#/about'", "location.hash = '#/more'", "history.back()"):
         await blog.tab.evaluate(f"{act}; 0")
         await asyncio.sleep(0.4)
@@ -307,17 +337,40 @@ async def test_a_bad_event_is_none_that_looks_like_a_pageview_and_throws_nothing
     blog.put("/", head=f"<script>{STUB} footfall(''); footfall()</script>")
     await blog.tab.open(blog.url("/"))
     await blog.tab.evaluate("""
-        footfall(); footfall(""); footfall(null); footfall("x".repeat(65)); footfall("deep", {a: {b: 1}});
+        footfall(); footfall(""); footfall(null); footfall(0); footfall("x".repeat(65));
+        footfall("deep", {a: {b: 1}});
         const circle = {}; circle.circle = circle; footfall("circle", circle);
         footfall("long", Object.fromEntries([...Array(30)].map((_, n) => ["k" + n, "€".repeat(300)]))); 0
     """)
     found = await blog.settled()
     assert len(paths(found)) == 1
     names = [name for name, _ in events(found)]
-    assert names.count("invalid") == 6
+    assert names.count("invalid") == 7
     assert sorted(set(names)) == ["deep", "invalid", "long"]
     assert {props for _, props in events(found)} == {None}
     assert not blog.tab.errors
+
+
+async def test_an_event_on_a_page_with_a_very_long_address_is_no_pageview(blog: Blog) -> None:
+    blog.put("/")
+    await blog.tab.open(blog.url("/?q=" + "%E3%81%82" * 560))
+    await blog.tab.evaluate("footfall('signup', {plan: 'pro'})")
+    found = await blog.settled()
+    assert [row["event"] for row in found] == ["pageview", "signup"]
+
+
+async def test_what_a_page_reports_while_it_is_left_arrives(blog: Blog) -> None:
+    report = """<script>
+        addEventListener("pagehide", () => footfall("a"));
+        document.addEventListener("visibilitychange", () => { if (document.hidden) footfall("b") });
+    </script>"""
+    blog.put("/", head=report)
+    blog.site.put("/elsewhere", page())
+    await blog.tab.open(blog.url("/"))
+    await blog.tab.settle()
+    await blog.tab.follow("location.href = '/elsewhere'")
+    found = await blog.settled()
+    assert sorted(row["event"] for row in found) == ["a", "b", "pageview"]
 
 
 async def test_an_element_named_like_the_function_does_no_harm(blog: Blog) -> None:
@@ -420,6 +473,7 @@ async def test_the_seconds_that_a_page_is_visible_are_counted_where_the_tag_asks
 async def test_a_reader_who_opts_out_is_left_out_at_once_and_may_come_back(blog: Blog) -> None:
     blog.put("/")
     await blog.tab.open(blog.url("/"))
+    await blog.tab.settle()  # what is not sent yet would not be sent
     await blog.tab.evaluate("localStorage.setItem('footfall', 'off')")
     await blog.tab.evaluate("history.pushState({}, '', '/secret'); footfall('secret')")
     await asyncio.sleep(0.4)
