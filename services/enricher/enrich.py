@@ -195,7 +195,7 @@ class Enricher:
         address = parse_address(referrer)
         if address is None:
             return self._redact(_PRIVATE_PARTS.sub("", referrer)) or None
-        host = f"[{address.host}]" if ":" in address.host else address.host
+        host = f"[{address.host}]" if ":" in address.host else self._redact(address.host)
         scheme = referrer.partition(":")[0].lower()
         query = self._kept_query(address)
         return f"{scheme}://{host}{self._redact(address.path)}" + (f"?{query}" if query else "")

@@ -7,14 +7,19 @@ hostile text costs linear time.
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import unquote
 
 ELLIPSIS = "…"
 
-_EMAIL = re.compile(r"(?<![\w.+%-])(?:[\w.+-]|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE)
+_EMAIL = re.compile(r"(?<![\w.+%'-])(?:[\w.+'-]|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE)
+# User and password before a host.
+_USER = re.compile(r"(?<=//)[^/?#@\s]*@")
 # A run of 32 or more letters and digits without a separator that holds a digit: a token, a hash, an id.
 # ASCII only: in scripts without spaces 32 letters and a digit are a sentence.
 _RUN = re.compile(r"[A-Za-z0-9]{32,}", re.ASCII)
+# Full-width and small forms that read as ASCII.
+_PLAIN_FORMS = {0xFF01 + n: 0x21 + n for n in range(94)} | {0xFE52: ".", 0xFE6B: "@"}
 _DIGIT = re.compile(r"[0-9]")
 
 
@@ -24,6 +29,7 @@ def _token(match: re.Match[str]) -> str:
 
 def _redact_plain(text: str) -> str:
     if "@" in text or "%40" in text:
+        text = _USER.sub("", text)
         text = _EMAIL.sub(ELLIPSIS, text)
     if len(text) >= 32:
         text = _RUN.sub(_token, text)
@@ -33,7 +39,8 @@ def _redact_plain(text: str) -> str:
 def redact(text: str) -> str:
     """The text with e-mail addresses and tokens replaced by ``…``.
 
-    As it stands; where percent-encoding hides one (even twice, as redirects do), as it reads.
+    As it stands; where percent-encoding hides one (even twice, as redirects do), as it reads; where full-width forms
+    or characters without width hide one, without these.
     """
     text = plain = _redact_plain(text)
     for _ in range(3):
@@ -43,4 +50,11 @@ def redact(text: str) -> str:
         redacted = _redact_plain(plain)
         if redacted != plain:
             return redacted
-    return text
+    return text if plain.isascii() else _redact_disguised(text, plain)
+
+
+def _redact_disguised(text: str, plain: str) -> str:
+    """The text; where ``plain``, its readable form, hides something behind how it is written, that without it."""
+    folded = "".join(c for c in plain.translate(_PLAIN_FORMS) if unicodedata.category(c) != "Cf")
+    redacted = _redact_plain(folded)
+    return text if redacted == folded else redacted

@@ -121,7 +121,8 @@ class Sources:
         if mark and scheme.lower() == "android-app":
             name = rest.partition("/")[0][:MAX_SOURCE]
             return Source(name, REFERRAL) if name else NO_SOURCE
-        return NO_SOURCE if mark else self._of_text(site, referrer.partition("?")[0])
+        text = referrer.partition("?")[0].strip()
+        return NO_SOURCE if mark or not text else self._of_text(site, text)
 
     def _of_host(self, site: str, host: str) -> Source:
         if is_local(host) or ":" in host or host.replace(".", "").isdigit() or self._site_of(host) == site:
