@@ -69,6 +69,8 @@ def source_of(referrer: str = "", **query: str) -> tuple[str | None, str]:
         ("http://user:pass@friend.example/", ("friend.example", "Referral")),
         ("android-app://com.google.android.gm/", ("com.google.android.gm", "Referral")),
         ("android-app://", DIRECT),
+        ("?", DIRECT),
+        ("?utm_source=x", DIRECT),
         ("chrome-extension://abc/", DIRECT),
         # The site itself, by whatever name.
         ("https://www.blog.example/other", DIRECT),
