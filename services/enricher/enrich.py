@@ -24,6 +24,8 @@ from services.settings import Settings
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
 MAX_CACHED_PAGES = 20_000  # pages and referrers as sent; about 20 MB at a blog's lengths
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+# An address that was encoded once too often: its query would be kept, as text.
+_ENCODED = re.compile(r"https?%3A", re.IGNORECASE)
 # User and password, query and fragment of an address of any scheme.
 _PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
@@ -88,7 +90,8 @@ class Enricher:
         status = raw.status
         if status is None and title and self._missing.search(title):
             status = 404
-        source = self._sources.source_of(raw.site, page.host, page.parameters, raw.referrer)
+        referrer = unquote(raw.referrer) if _ENCODED.match(raw.referrer) else raw.referrer
+        source = self._sources.source_of(raw.site, page.host, page.parameters, referrer)
         agent = self._agents.agent_of(raw.user_agent)
         session_id = None
         if not raw.anonymous:
@@ -106,7 +109,7 @@ class Enricher:
             event=self._redact(raw.event),
             props=self._props_of(raw.props),
             status=status,
-            referrer=self._referrer_of(raw.referrer),
+            referrer=self._referrer_of(referrer),
             source=self._redact(source.name) if source.name else None,
             channel=source.channel,
             utm_source=parameters.get("utm_source"),

@@ -11,10 +11,12 @@ import unicodedata
 from urllib.parse import unquote
 
 ELLIPSIS = "…"
+# One pass may lay bare what another hid. Bounded, so that a hostile text costs ten passes at most.
+MAX_PASSES = 10
 
 _EMAIL = re.compile(r"(?<![\w.+%'-])(?:[\w.+'-]|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE)
 # User and password before a host.
-_USER = re.compile(r"(?<=//)[^/?#@\s]*@")
+_USER = re.compile(r"(?<=//)[^/?#\s]+@")
 # A run of 32 or more letters and digits without a separator that holds a digit: a token, a hash, an id.
 # ASCII only: in scripts without spaces 32 letters and a digit are a sentence.
 _RUN = re.compile(r"[A-Za-z0-9]{32,}", re.ASCII)
@@ -29,7 +31,7 @@ def _token(match: re.Match[str]) -> str:
 
 def _redact_plain(text: str) -> str:
     if "@" in text or "%40" in text:
-        text = _USER.sub("", text)
+        text = _USER.sub(f"{ELLIPSIS}@", text)
         text = _EMAIL.sub(ELLIPSIS, text)
     if len(text) >= 32:
         text = _RUN.sub(_token, text)
@@ -37,11 +39,20 @@ def _redact_plain(text: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with e-mail addresses and tokens replaced by ``…``.
+    """The text with e-mail addresses and tokens replaced by ``…``, and users before a host.
 
     As it stands; where percent-encoding hides one (even twice, as redirects do), as it reads; where full-width forms
     or characters without width hide one, without these.
     """
+    for _ in range(MAX_PASSES):
+        redacted = _redact_once(text)
+        if redacted == text:
+            break
+        text = redacted
+    return text
+
+
+def _redact_once(text: str) -> str:
     text = plain = _redact_plain(text)
     for _ in range(3):
         if "%" not in plain:

@@ -272,6 +272,7 @@ def test_without_a_page_there_is_no_row(url: str) -> None:
         ("jane@mail.example", "…"),
         ("?q=1", None),
         ("ftp://user:secret@files/", "ftp://files/"),
+        ("https%3A%2F%2Fx.example%2Fp%3Fq%3Dsecret%26ref%3Db", "https://x.example/p?ref=b"),
     ],
 )
 def test_a_referrer_keeps_what_names_nobody(referrer: str, kept: str | None) -> None:
