@@ -191,8 +191,10 @@ def _targets(dice: random.Random, site: str) -> list[str]:
     referrer_weights = [1 / rank for rank in range(1, REFERRERS + 1)]
     targets = []
     for address, title in dice.choices(pages, weights, k=DRAWN_TARGETS):
-        target = f"&screen={dice.choice(SCREENS)}&language={dice.choice(LANGUAGES)}&url={address}"
+        # The tracker leaves the language to its header, which is one for all requests here: rows are to differ.
+        language = dice.choice(LANGUAGES)
+        target = f"&screen={dice.choice(SCREENS)}&language={language}&event=pageview&url={address}"
         if dice.random() >= DIRECT_SHARE:
             target += f"&referrer={quote(dice.choices(referrers, referrer_weights)[0], safe='')}"
-        targets.append(f"{target}&title={title}")
+        targets.append(f"{target}&title={title}&props=")
     return targets
