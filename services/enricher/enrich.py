@@ -90,7 +90,9 @@ class Enricher:
         status = raw.status
         if status is None and title and self._missing.search(title):
             status = 404
-        referrer = unquote(raw.referrer) if _ENCODED.match(raw.referrer) else raw.referrer
+        referrer = raw.referrer
+        if _ENCODED.match(referrer):
+            referrer = unquote(referrer).replace("\0", "")
         source = self._sources.source_of(raw.site, page.host, page.parameters, referrer)
         agent = self._agents.agent_of(raw.user_agent)
         session_id = None

@@ -273,6 +273,7 @@ def test_without_a_page_there_is_no_row(url: str) -> None:
         ("?q=1", None),
         ("ftp://user:secret@files/", "ftp://files/"),
         ("https%3A%2F%2Fx.example%2Fp%3Fq%3Dsecret%26ref%3Db", "https://x.example/p?ref=b"),
+        ("https%3A%2F%2Fx.example%2F%00p%FF", "https://x.example/p\N{REPLACEMENT CHARACTER}"),
     ],
 )
 def test_a_referrer_keeps_what_names_nobody(referrer: str, kept: str | None) -> None:
