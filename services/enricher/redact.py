@@ -66,6 +66,10 @@ def _redact_once(text: str) -> str:
 
 def _redact_disguised(text: str, plain: str) -> str:
     """The text; where ``plain``, its readable form, hides something behind how it is written, that without it."""
-    folded = "".join(c for c in plain.translate(_PLAIN_FORMS) if unicodedata.category(c) != "Cf")
+    folded = plain.translate(_PLAIN_FORMS)
+    if not folded.isprintable():  # what has no width is not printable: most titles are told at once
+        folded = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+    if folded == plain:
+        return text
     redacted = _redact_plain(folded)
     return text if redacted == folded else redacted

@@ -13,7 +13,7 @@ import html
 import json
 from pathlib import Path
 
-from services.settings import Settings
+from services.settings import DEFAULT_ENDPOINT_NAME, Settings
 
 TRACKER = Path(__file__).with_name("tracker.min.js")
 
@@ -24,7 +24,7 @@ _STYLE = (
 )
 
 
-def tracker_source(endpoint_name: str = "a") -> bytes:
+def tracker_source(endpoint_name: str = DEFAULT_ENDPOINT_NAME) -> bytes:
     """The tracker as it is served, for an endpoint of this name in the script's own folder.
 
     Reads the generated file, whose first line says how it is made; call it once at start.
