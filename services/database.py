@@ -80,6 +80,29 @@ def wait_for(
     raise InterruptedError(what)
 
 
+def wait_until_migrated(
+    settings: Settings,
+    application: str,
+    statement: LiteralString,
+    log: Logger,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Return once PostgreSQL answers a statement that needs this version's tables. Raises ``InterruptedError``."""
+
+    def ask() -> None:
+        with connect(settings, application) as connection:
+            connection.execute(statement)
+
+    wait_for(
+        f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)}), migrated",
+        ask,
+        (psycopg.OperationalError, psycopg.ProgrammingError),
+        log,
+        stopped=stopped,
+    )
+
+
 def make_partitions(connection: Connection) -> int:
     """Make the partitions of `hits` from yesterday to a week from now; how many were missing."""
     with connection.transaction():

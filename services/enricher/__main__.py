@@ -6,10 +6,9 @@ import signal
 import socket
 import sys
 
-import psycopg
 from redis.exceptions import RedisError
 
-from services.database import connect, place_of_database, wait_for
+from services.database import connect, wait_for, wait_until_migrated
 from services.enricher.agents import Agents
 from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
@@ -46,13 +45,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
-    wait_for(
-        f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)}), migrated",
-        lambda: _is_migrated(settings),
-        (psycopg.OperationalError, psycopg.ProgrammingError),
-        log,
-        stopped=stop,
-    )
+    wait_until_migrated(settings, "enricher", "select from stream_groups limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
     sessions = SessionKeys(settings.key_dir, settings.report_timezone)
@@ -69,11 +62,6 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
         max_deliveries=settings.max_deliveries,
         stopped=stop,
     )
-
-
-def _is_migrated(settings: Settings) -> None:
-    with connect(settings, "enricher") as connection:
-        connection.execute("select from stream_groups limit 0")
 
 
 def main() -> int:

@@ -12,13 +12,12 @@ import threading
 import time
 from types import FrameType
 
-import psycopg
 import redis
 import rq
 from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from services.database import connect, place_of_database, wait_for
+from services.database import connect, wait_for, wait_until_migrated
 from services.key_files import read_password
 from services.logs import Logger, make_logger
 from services.metrics import RollupMetrics
@@ -60,21 +59,11 @@ def _redis(settings: Settings) -> redis.Redis:
     )
 
 
-def _is_migrated(settings: Settings) -> None:
-    with connect(settings, "rollup") as connection:
-        connection.execute("select from rollup_pending limit 0")
-
-
 def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
     """Work until SIGTERM or SIGINT, through failures of Redis."""
     client = _redis(settings)
     wait_for("Redis at RQ_REDIS_URL", client.ping, (RedisError, OSError), log)
-    wait_for(
-        f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)}), migrated",
-        lambda: _is_migrated(settings),
-        (psycopg.OperationalError, psycopg.ProgrammingError),
-        log,
-    )
+    wait_until_migrated(settings, "rollup", "select from rollup_pending limit 0", log)
     jobs.use(jobs.Parts(settings, lambda: connect(settings, "rollup"), metrics, log))
     queues = [
         rq.Queue(name, connection=client, serializer=JSONSerializer) for name in (REFRESH_QUEUE, UPKEEP_QUEUE)
