@@ -254,6 +254,7 @@ def test_partitions_reach_a_week_ahead(database: Database) -> None:
     today = datetime.datetime.now(datetime.UTC).date()
     days = [today + datetime.timedelta(days=n) for n in range(-1, 8)]
     with database.connect() as connection:
+        make_partitions(connection)  # the template may be of yesterday
         rows = connection.execute("select tablename from pg_tables where schemaname = 'hits_days'").fetchall()
     assert {f"d{day:%Y%m%d}" for day in days} <= {row[0] for row in rows}
 
