@@ -91,6 +91,16 @@ def _class_of(tags: Iterable[str]) -> BotClass:
     return next((kind for tag, kind in _CLASS_OF_TAG.items() if tag in present), "scraper")
 
 
+def _classes_by_name(rules: Iterable[_Rule]) -> dict[str, BotClass]:
+    """The class of each name, where all rules of the first kind that has the name agree."""
+    found: dict[str, tuple[str, set[BotClass]]] = {}
+    for rule in rules:
+        kind, classes = found.setdefault(rule.name, (rule.kind, set()))
+        if kind == rule.kind:
+            classes.add(rule.bot_class)
+    return {name: next(iter(classes)) for name, (_, classes) in found.items() if name and len(classes) == 1}
+
+
 class Bots:
     """The rules, made ready to look up."""
 
@@ -102,12 +112,13 @@ class Bots:
         self._set = re2.Set.SearchSet(options)
         self._others: list[tuple[_Rule, re.Pattern[str]]] = []
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        self.version: int = data["version"]
         self._read_bots(data)
         self._read_list(frozenset(data["crawler_list"]["leave_out"]))
         self._read_people(data)
         self._set.Compile()
-        self.names = frozenset(rule.name for rule in self._rules) | {NO_AGENT}
+        rules = [*self._rules, *(rule for rule, _ in self._others)]
+        self.names = frozenset(rule.name for rule in rules if rule.name) | {NO_AGENT}
+        self._class_of_name = _classes_by_name(rules) | {NO_AGENT: "tool"}
 
     def _add(self, pattern: str, rule: _Rule) -> None:
         try:
@@ -145,6 +156,10 @@ class Bots:
             self._add(f"(?i){pattern}", _Rule("absurd", OTHER_BOT, "scraper", 0))
         for section in ("browsers", "platforms", "compatible"):
             self._add("(?i)" + "|".join(people[section]), _Rule(f"people's {section}", "", "tool", 0))
+
+    def class_of(self, name: str) -> BotClass | None:
+        """The class of a bot by its name; None: no rule has the name, or rules of several classes."""
+        return self._class_of_name.get(name)
 
     def bot_of(self, text: str) -> Bot | None:
         """The bot; None: a person."""
