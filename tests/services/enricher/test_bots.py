@@ -114,6 +114,7 @@ PEOPLE += [
     "Mozilla/4.0 (compatible; MSIE 5.5; Windows NT 5.0) via proxy gateway Something/1.23",
     "DuckDuckGo/3 CFNetwork/1494.0.7 Darwin/23.4.0",
     "NylasMail/2.0.32 (Macintosh; OS X 10.12.6)",
+    "Airmail 1.3.1 rv:223 (Macintosh; Mac OS X 10.9.1; de_DE)",
     "VIZIO V506-J09 ViziOS/1.4.512.847.1 WatchFree/24.06.13.2 FancyPlayer/1.1.30-qa",
 ]
 
