@@ -63,6 +63,7 @@ class Countries:
         self._next_look_s = now_s + LOOK_EVERY_S
         try:
             if self._opened and _identity(os.stat(self._path)) == self._opened.identity:
+                self._missing_said = False
                 return
             opened = _open_copy(self._path)
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
@@ -86,7 +87,7 @@ class Countries:
             error=type(error).__name__,
             problem="hits are stored without a country" if self._opened is None else "the former one is used",
             what_to_do="put a country database in MaxMind's format there (DB-IP country lite or GeoLite2 "
-            "Country, .mmdb); it is taken up within a minute",
+            "Country, .mmdb); it is taken up within a minute, if a copy has room among the temporary files",
         )
 
     @property
