@@ -17,6 +17,7 @@ from services.database import Connection, make_partitions
 from services.logs import Logger
 from services.metrics import RollupMetrics
 from services.rollup import country, upkeep
+from services.rollup.download import NotFetched
 from services.rollup.refresh import oldest_pending_age_s, prepare, refresh
 from services.settings import Settings
 
@@ -107,7 +108,7 @@ def _refresh_country(parts: Parts) -> None:
         if country.refresh(parts.settings, datetime.datetime.now(datetime.UTC)):
             parts.log.info("country-database-refreshed", place=place)
         end = "done"
-    except country.NotRefreshed as error:
+    except NotFetched as error:
         parts.log.error(
             "country-database-not-refreshed", place=place, problem=error.problem, what_to_do=error.what_to_do
         )

@@ -31,8 +31,9 @@ from netaddr import IPSet
 from rq.serializers import JSONSerializer
 
 from services.enricher.country import LOOK_EVERY_S, Countries
-from services.rollup import country
-from services.rollup.country import NotRefreshed, refresh
+from services.rollup import country, download
+from services.rollup.country import refresh
+from services.rollup.download import NotFetched
 from services.rollup.schedule import UPKEEP_QUEUE
 from services.settings import Settings
 from tests.make import Log, make_settings
@@ -296,7 +297,7 @@ def test_a_mirror_may_serve_the_bare_file_under_one_name(tmp_path: Path, server:
 
 def test_a_database_that_somebody_bought_is_left_alone(tmp_path: Path, server: Server) -> None:
     (tmp_path / "country.mmdb").write_bytes(database("CH", OCTOBER, type_="GeoIP2-Country"))
-    with pytest.raises(NotRefreshed) as caught:
+    with pytest.raises(NotFetched) as caught:
         refresh(db_ip(tmp_path, server), NOW)
     assert "COUNTRY_REFRESH=off" in caught.value.what_to_do
     assert (server.asked, code_in_place(tmp_path)) == ([], "CH")
@@ -352,13 +353,13 @@ def test_what_goes_wrong_leaves_the_former_one(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     if what in ("silence", "a trickle"):
-        monkeypatch.setattr(country, "SILENCE_S", 0.3)
-        monkeypatch.setattr(country, "WITHIN_S", 0.6)
+        monkeypatch.setattr(download, "SILENCE_S", 0.3)
+        monkeypatch.setattr(download, "WITHIN_S", 0.6)
     (tmp_path / "country.mmdb").write_bytes(database("CH", OCTOBER))
     make_answer, words = failures()[what]
     server.answers[NOVEMBER_NAME] = make_answer(gzip.compress(database("NL")))
     began = time.monotonic()
-    with pytest.raises(NotRefreshed, match=words) as caught:
+    with pytest.raises(NotFetched, match=words) as caught:
         refresh(db_ip(tmp_path, server), NOW)
     assert time.monotonic() - began < 5
     assert len(caught.value.what_to_do) > 20
@@ -368,30 +369,30 @@ def test_what_goes_wrong_leaves_the_former_one(
 def test_what_comes_packed_is_limited_too(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(country, "LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr(download, "LIMIT_BYTES", 1_000_000)
     server.answers[NOVEMBER_NAME] = body(random.Random(1).randbytes(2_000_000))
     server.answers["/x.mmdb"] = server.answers[NOVEMBER_NAME]
-    with pytest.raises(NotRefreshed, match="larger than 1 MB"):
+    with pytest.raises(NotFetched, match="larger than 1 MB"):
         refresh(db_ip(tmp_path, server, "/x.mmdb"), NOW)
 
 
 def test_nobody_there_is_said(tmp_path: Path, server: Server) -> None:
     server.close()
-    with pytest.raises(NotRefreshed, match="ConnectionRefusedError Connection refused"):
+    with pytest.raises(NotFetched, match="ConnectionRefusedError Connection refused"):
         refresh(db_ip(tmp_path, server), NOW)
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path, server: Server) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotRefreshed, match=r"COUNTRY_DATABASE: (Not a directory|File exists)"):
+    with pytest.raises(NotFetched, match=r"COUNTRY_DATABASE: (Not a directory|File exists)"):
         refresh(db_ip(tmp_path / "file", server), NOW)
 
 
 @pytest.mark.parametrize("target", ["http://other.example/x", "ftp://other.example/x"])
 def test_no_redirect_leaves_https(target: str) -> None:
     request = urllib.request.Request("https://db-ip.example/x")
-    with pytest.raises(NotRefreshed, match="redirects to"):
-        country._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, target)
+    with pytest.raises(NotFetched, match="redirects to"):
+        download._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, target)
 
 
 # GeoLite2 ---------------------------------------------------------------------------------------------------------
@@ -455,14 +456,14 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_a_bad_archive_is_refused(tmp_path: Path, server: Server, store: Server, what: str) -> None:
     make, words = BAD_ARCHIVES[what]
     offer_geolite2(server, store, make())
-    with pytest.raises(NotRefreshed, match=words):
+    with pytest.raises(NotFetched, match=words):
         refresh(geolite2(tmp_path, server), NOW)
     assert files(tmp_path) == []
 
 
 def test_a_wrong_checksum_is_refused(tmp_path: Path, server: Server, store: Server) -> None:
     offer_geolite2(server, store, packed_in_tar(database()), checksum="0" * 64)
-    with pytest.raises(NotRefreshed, match="its checksum is not"):
+    with pytest.raises(NotFetched, match="its checksum is not"):
         refresh(geolite2(tmp_path, server), NOW)
     assert files(tmp_path) == []
 
@@ -470,7 +471,7 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path, server: Server, store: Serv
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_wrong_key_is_said_and_not_shown(tmp_path: Path, server: Server, code: int) -> None:
     server.answers[GEOLITE2 + ".sha256"] = status(code)
-    with pytest.raises(NotRefreshed, match=f"HTTP status {code}") as caught:
+    with pytest.raises(NotFetched, match=f"HTTP status {code}") as caught:
         refresh(geolite2(tmp_path, server), NOW)
     assert caught.value.what_to_do == "check MAXMIND_ACCOUNT_ID and MAXMIND_LICENSE_KEY"
     assert KEY not in f"{caught.value}{caught.value.__cause__}{country.place_of(geolite2(tmp_path, server))}"
