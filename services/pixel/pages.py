@@ -95,9 +95,10 @@ _ADDRESS = (
     _list(
         """On arrival they are sealed: encrypted under a random key that serves for one hour. Only the
 sealed form is passed on and written to a disk; no log has either.""",
-        """A second program opens the seal and takes from them the country (from a list on the same machine:
-nobody else is asked), the families of browser, operating system and device, whether it is a program (a
-bot), and the session number. Then it drops both: they never reach the database.""",
+        """A second program opens the seal and takes from them the country (from a list on the same machine,
+IP Geolocation by DB-IP, db-ip.com, CC BY 4.0, or GeoLite2 by MaxMind, www.maxmind.com: nobody else is
+asked), the families of browser, operating system and device, whether it is a program (a bot), and the
+session number. Then it drops both: they never reach the database.""",
         """Once the page views of an hour have gone through, the key of that hour is destroyed. From then on
 every copy of the sealed form is unreadable, in backups too.""",
     ),

@@ -69,7 +69,12 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
         rq.Queue(name, connection=client, serializer=JSONSerializer) for name in (REFRESH_QUEUE, UPKEEP_QUEUE)
     ]
     schedule = Schedule(
-        lambda: connect(settings, "schedule", autocommit=True), queues[0], queues[1], metrics, log
+        lambda: connect(settings, "schedule", autocommit=True),
+        queues[0],
+        queues[1],
+        metrics,
+        log,
+        country_refresh=settings.country_refresh,
     )
     thread = threading.Thread(target=schedule.run, name="schedule", daemon=True)
     thread.start()

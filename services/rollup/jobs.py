@@ -6,6 +6,7 @@ RQ calls functions by their import path and hands them no parts, so the parts ar
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ import psycopg
 from services.database import Connection, make_partitions
 from services.logs import Logger
 from services.metrics import RollupMetrics
-from services.rollup import upkeep
+from services.rollup import country, upkeep
+from services.rollup.download import NotFetched
 from services.rollup.refresh import oldest_pending_age_s, prepare, refresh
 from services.settings import Settings
 
@@ -50,7 +52,7 @@ def use(parts: Parts) -> None:
     _Holder.parts = parts
 
 
-def _run(name: str, work: Callable[[Parts, Connection], None]) -> None:
+def _run(name: str, work: Callable[[Parts], None]) -> None:
     """Run a job, timed and counted; what fails is logged here, and RQ keeps it among the failed."""
     parts = _Holder.parts
     if parts is None:
@@ -58,7 +60,7 @@ def _run(name: str, work: Callable[[Parts, Connection], None]) -> None:
     started = time.monotonic()
     end = "failed"
     try:
-        work(parts, parts.open_connection())
+        work(parts)
         end = "done"
     except psycopg.OperationalError as error:
         # Server away, or a lock not had: the schedule comes again.
@@ -71,7 +73,8 @@ def _run(name: str, work: Callable[[Parts, Connection], None]) -> None:
         parts.metrics.job_seconds.labels(name).observe(time.monotonic() - started)
 
 
-def _refresh(parts: Parts, connection: Connection) -> None:
+def _refresh(parts: Parts) -> None:
+    connection = parts.open_connection()
     until = time.monotonic() + REFRESH_FOR_S
     while time.monotonic() < until:
         hits = refresh(connection)
@@ -82,7 +85,8 @@ def _refresh(parts: Parts, connection: Connection) -> None:
         parts.metrics.pending.set(oldest_pending_age_s(connection))
 
 
-def _keep_up(parts: Parts, connection: Connection) -> None:
+def _keep_up(parts: Parts) -> None:
+    connection = parts.open_connection()
     made = make_partitions(connection)
     dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
     forgotten = upkeep.forget_old_groups(connection)
@@ -97,6 +101,22 @@ def _keep_up(parts: Parts, connection: Connection) -> None:
         )
 
 
+def _refresh_country(parts: Parts) -> None:
+    end = "failed"
+    place = country.place_of(parts.settings)
+    try:
+        if country.refresh(parts.settings, datetime.datetime.now(datetime.UTC)):
+            parts.log.info("country-database-refreshed", place=place)
+        end = "done"
+    except NotFetched as error:
+        parts.log.error(
+            "country-database-not-refreshed", place=place, problem=error.problem, what_to_do=error.what_to_do
+        )
+        raise
+    finally:
+        parts.metrics.country_refresh.labels(end).set_to_current_time()
+
+
 def refresh_rollups() -> None:
     """Count what is stored and waits."""
     _run("refresh", _refresh)
@@ -105,3 +125,8 @@ def refresh_rollups() -> None:
 def keep_up() -> None:
     """Partitions ahead, retention."""
     _run("upkeep", _keep_up)
+
+
+def refresh_country() -> None:
+    """A newer country database, if there is one."""
+    _run("country", _refresh_country)

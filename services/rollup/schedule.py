@@ -6,6 +6,7 @@ is slow, or away, finds one to do and not a thousand; each ends by itself after 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ REFRESH_APART_S = 0.2
 # Should a notification be lost, this finds what waits.
 LOOK_EVERY_S = 5.0
 UPKEEP_EVERY_S = 3_600.0
+# After a failure too: neither DB-IP nor MaxMind is to be asked more often.
+COUNTRY_EVERY_S = 86_400.0
 JOB_TTL_S = 60
 
 
@@ -42,6 +45,8 @@ class Schedule:
         upkeep_queue: rq.Queue,
         metrics: RollupMetrics,
         log: Logger,
+        *,
+        country_refresh: bool = False,
     ) -> None:
         self._connect = connect
         self._refresh_queue = refresh_queue
@@ -49,6 +54,7 @@ class Schedule:
         self._metrics = metrics
         self._log = log
         self._next_upkeep_s = 0.0
+        self._next_country_s = 0.0 if country_refresh else math.inf
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -79,6 +85,11 @@ class Schedule:
             if time.monotonic() >= self._next_upkeep_s:
                 self.enqueue(self._upkeep_queue, jobs.keep_up)
                 self._next_upkeep_s = time.monotonic() + UPKEEP_EVERY_S
+            # Not while upkeep waits in the queue: in the next round, then.
+            if time.monotonic() >= self._next_country_s and self.enqueue(
+                self._upkeep_queue, jobs.refresh_country
+            ):
+                self._next_country_s = time.monotonic() + COUNTRY_EVERY_S
             if waiting and self.enqueue(self._refresh_queue, jobs.refresh_rollups):
                 waiting = False
                 self._stopped.wait(REFRESH_APART_S)  # what is stored meanwhile shares the next one

@@ -161,7 +161,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
     ports = {name: str(free_port()) for name in ("PIXEL_PORT", "POSTGRES_PORT", "REDIS_PORT")}
     project = f"footfall-test-{ports['PIXEL_PORT']}"
-    stack = Stack(command, folder, environ() | ports | {"COMPOSE_PROJECT_NAME": project})
+    # A test asks nobody outside: the country database is the image's.
+    ours = {"COMPOSE_PROJECT_NAME": project, "COUNTRY_REFRESH": "off"}
+    stack = Stack(command, folder, environ() | ports | ours)
     try:
         stack.up()
         yield stack
@@ -232,6 +234,17 @@ def test_the_pixel_does_not_reach_postgresql(stack: Stack) -> None:
     connect = "import socket, sys; socket.create_connection((sys.argv[1], 5432), timeout=2)"
     assert stack.execute("enricher", "python", "-c", connect, address).returncode == 0
     assert stack.execute("pixel", "python", "-c", connect, address).returncode != 0
+
+
+def test_the_country_database_is_there_from_the_start_and_only_the_rollup_may_write_it(stack: Stack) -> None:
+    found = stack.execute("enricher", "stat", "-c", "%u %a", "/country", "/country/country.mmdb").stdout
+    assert found.split() == ["10001", "755", "10001", "644"]
+    assert "Read-only file system" in stack.execute("enricher", "touch", "/country/x").stderr
+    assert stack.execute("rollup", "touch", "/country/x").returncode == 0
+    metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9100/metrics').read().decode())"
+    said = stack.execute("enricher", "python", "-c", metrics).stdout
+    (built,) = (line for line in said.splitlines() if line.startswith("footfall_country_database_built_"))
+    assert float(built.split()[1]) > 0
 
 
 def test_strangers_are_refused(stack: Stack) -> None:

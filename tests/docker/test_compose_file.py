@@ -61,6 +61,32 @@ def test_only_those_who_seal_and_open_see_the_keys() -> None:
     }
 
 
+def test_the_rollup_writes_the_country_database_and_the_enricher_reads_it() -> None:
+    mounts = {
+        name: [mount for mount in service["volumes"] if mount.startswith("country:")]
+        for name, service in SERVICES.items()
+    }
+    assert {name: mount for name, mount in mounts.items() if mount} == {
+        "rollup": ["country:/country"],
+        "enricher": ["country:/country:ro"],
+    }
+    path = SERVICES["enricher"]["environment"]["COUNTRY_DATABASE"]
+    assert path == SERVICES["rollup"]["environment"]["COUNTRY_DATABASE"] == "/country/country.mmdb"
+
+
+def test_the_country_database_is_refreshed_unless_that_is_turned_off() -> None:
+    assert SERVICES["rollup"]["environment"]["COUNTRY_REFRESH"] == "${COUNTRY_REFRESH:-on}"
+
+
+def test_only_the_rollup_gets_the_key_of_maxmind() -> None:
+    with_key = {name for name, s in SERVICES.items() if "MAXMIND_LICENSE_KEY" in s.get("environment", {})}
+    assert with_key == {"rollup"}
+    shared = SERVICES["pixel"]["environment"]
+    assert SERVICES["rollup"]["environment"] == shared | {
+        name: "${" + name + ":-}" for name in ("MAXMIND_ACCOUNT_ID", "MAXMIND_LICENSE_KEY")
+    }
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_only_the_pixel_answers_other_machines(name: str) -> None:
     for port in SERVICES[name].get("ports", []):

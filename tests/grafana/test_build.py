@@ -152,5 +152,9 @@ def test_all_is_a_value_that_needs_no_row(dashboard: Json) -> None:
 
 def test_countries_are_credited_where_they_are_shown(dashboard: Json) -> None:
     shows = any("daily_countries" in sql for sql in values_of(dashboard, "rawSql"))
-    credits = [text for text in values_of(dashboard, "content") if "db-ip.com" in text]
+    credits = [text for text in values_of(dashboard, "content") if "https://db-ip.com" in text]
     assert bool(credits) == shows
+    for text in credits:
+        assert "CC BY 4.0" in text
+        assert "This product includes GeoLite Data created by MaxMind, available from" in text
+        assert "(https://www.maxmind.com)" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -42,6 +43,9 @@ MISTAKES = {
     "MISSING_PAGE_TITLES": ("(", "*", "[a"),
     "REDACT": ("yes", "true", "1"),
     "HASH_ROUTING": ("ON", "0"),
+    "COUNTRY_REFRESH": ("daily", "On"),
+    "COUNTRY_DATABASE_URL": ("db-ip.com/x.mmdb", "ftp://a.example/x.mmdb", "file:///x.mmdb"),
+    "MAXMIND_ACCOUNT_ID": ("me@example.com", "12 34"),
     "PIXEL_PORT": ("0", "65536", "http"),
     "METRICS_PORT": ("-1", "65536"),
     "REDIS_URL": ("127.0.0.1:6379", "http://127.0.0.1/", "redis://127.0.0.1:port/"),
@@ -53,6 +57,8 @@ MISTAKES = {
     "MAX_DELIVERIES": ("0", "1001"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
 }
+
+MAXMIND = {"MAXMIND_ACCOUNT_ID": "123456", "MAXMIND_LICENSE_KEY": "s3cret"}
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in MISTAKES.items() for v in values])
@@ -149,6 +155,32 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
     assert getattr(make_settings(**{name: text}), name.lower()) == value
 
 
+@pytest.mark.parametrize(
+    ("environ", "refresh", "host"),
+    [
+        ({}, False, "download.db-ip.com"),
+        ({"COUNTRY_REFRESH": "on"}, True, "download.db-ip.com"),
+        (MAXMIND, True, "download.maxmind.com"),
+        (MAXMIND | {"COUNTRY_REFRESH": "off"}, False, "download.maxmind.com"),
+        (MAXMIND | {"COUNTRY_DATABASE_URL": "https://a.example/x.tar.gz"}, True, "a.example"),
+    ],
+)
+def test_a_country_database_is_fetched_when_asked_for_or_with_a_key(
+    environ: dict[str, str], refresh: bool, host: str
+) -> None:
+    settings = make_settings(**environ)
+    assert settings.country_refresh is refresh
+    assert urlsplit(settings.country_database_url).hostname == host
+
+
+@pytest.mark.parametrize("name", MAXMIND)
+def test_half_an_account_is_a_mistake(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_settings(**{name: MAXMIND[name]})
+    [problem] = caught.value.problems
+    assert problem.startswith(name + ": ") and all(other in problem for other in MAXMIND)
+
+
 def test_the_current_folder_may_hold_the_keys() -> None:
     assert make_settings(KEY_DIR=".").key_dir == Path()
 
@@ -159,16 +191,22 @@ SECRETS = [setting.name for setting in CATALOGUE if setting.secret]
 
 
 def test_the_secrets_are_known() -> None:
-    assert SECRETS == ["REDIS_PASSWORD", "DATABASE_PASSWORD"]
+    assert SECRETS == ["MAXMIND_LICENSE_KEY", "REDIS_PASSWORD", "DATABASE_PASSWORD"]
+
+
+def make_with_secret(**environ: str) -> Settings:
+    """Settings with a secret; MaxMind's key wants an account."""
+    account = {"MAXMIND_ACCOUNT_ID": "1"} if any(name.startswith("MAXMIND") for name in environ) else {}
+    return make_settings(**environ, **account)
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_read_from_a_file(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text("  s3cret\n")
     file_name = str(tmp_path / "secret")
-    assert getattr(make_settings(**{name + "_FILE": file_name}), name.lower()) == "s3cret"
-    assert getattr(make_settings(**{name + "_FILE": file_name, name: ""}), name.lower()) == "s3cret"
-    assert getattr(make_settings(**{name + "_FILE": file_name, name: "own"}), name.lower()) == "own"
+    assert getattr(make_with_secret(**{name + "_FILE": file_name}), name.lower()) == "s3cret"
+    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: ""}), name.lower()) == "s3cret"
+    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: "own"}), name.lower()) == "own"
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake_with_all_others(tmp_path: Path) -> None:
@@ -187,7 +225,7 @@ def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_settings_show_no_secret(name: str) -> None:
-    settings = make_settings(
+    settings = make_with_secret(
         **{
             name: "s3cret",
             "REDIS_URL": "redis://:s3cret@127.0.0.1/",

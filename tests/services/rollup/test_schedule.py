@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from services.settings import Settings
 from tests.conftest import Database
 from tests.make import Log, make_hit
 from tests.services.rollup.definition import differences, put
-from tools.servers import poll, spawn
+from tools.servers import free_port, poll, spawn
 
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,14 +36,17 @@ ROOT = Path(__file__).resolve().parents[3]
 class Worker:
     """``python -m services.rollup`` on the test's database."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, **environ: str) -> None:
         self.log = settings.data_dir / "rollup.log"
+        self._metrics_port = free_port()
         self._environ = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "DATA_DIR": str(settings.data_dir),
             "DATABASE_URL": settings.database_url,
             "REDIS_URL": settings.redis_url,
             "PYTHONPATH": str(ROOT),
+            "METRICS_PORT": str(self._metrics_port),
+            **environ,
         }
         self.start()
 
@@ -51,6 +55,20 @@ class Worker:
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def actions(self) -> list[str]:
+        return [line["action"] for line in self.lines()]
+
+    def metric(self, name: str) -> float:
+        """The value of a metric, with its labels; 0 until there is one."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=5
+            ) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return 0
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -158,7 +176,11 @@ def test_a_job_is_enqueued_only_while_none_waits(settings: Settings) -> None:
 
 def test_jobs_are_named_so_that_a_worker_finds_them(settings: Settings) -> None:
     schedule, queue, _ = make_schedule(settings)
-    for job, name in ((jobs.refresh_rollups, "refresh_rollups"), (jobs.keep_up, "keep_up")):
+    for job, name in (
+        (jobs.refresh_rollups, "refresh_rollups"),
+        (jobs.keep_up, "keep_up"),
+        (jobs.refresh_country, "refresh_country"),
+    ):
         queue.empty()
         schedule.enqueue(queue, job)
         assert queue.jobs[0].func_name == f"services.rollup.jobs.{name}"
