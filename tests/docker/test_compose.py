@@ -247,6 +247,16 @@ def test_the_country_database_is_there_from_the_start_and_only_the_rollup_may_wr
     assert float(built.split()[1]) > 0
 
 
+def test_history_is_read_again_by_new_rules(stack: Stack) -> None:
+    page = "https://blog.example/renormalised"
+    assert stack.hit(page) == "accepted"
+    wait_until(lambda: stack.pageviews(page) == (1, 1), ROLLED_UP_WITHIN_S, lambda: "no pageview")
+    owner = stack.password("database")
+    stack.query("footfall", owner, "update hits set channel = 'Social' returning 1")
+    stack.compose("run", "--rm", "-T", "enricher", "renormalise")
+    assert stack.query("footfall", owner, "select distinct channel from hits") == [("Direct",)]
+
+
 def test_strangers_are_refused(stack: Stack) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         stack.query("footfall", "guessed", "select 1")
