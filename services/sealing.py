@@ -6,8 +6,8 @@ it; the enricher destroys it when its hour is enriched, which makes every copy o
 when the day's hits are enriched.
 
 A key is a file of 32 bytes in KEY_DIR, shared by all processes of a machine. It is made by whoever needs it
-first (link(2) lets one of several win) and on disk before it is used. Destroyed means: overwritten by
-nothing (length 0, so that nobody makes it anew), synced; the empty file goes a week later.
+first (link(2) lets one of several win) and on disk before it is used. Destroyed means: shortened, which is
+no key's length, overwritten, synced, and emptied, so that nobody makes it anew; the empty file goes a week later.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class KeyFiles:
             if not self._directory.is_dir():
                 raise  # not mounted: the keys are elsewhere, not destroyed
             return None
-        return key if len(key) == KEY_BYTES else None
+        # Nothing but zeros: it was opened as a key and read after it was overwritten.
+        return key if len(key) == KEY_BYTES and any(key) else None
 
     def get_or_make(self, name: str) -> bytes | None:
         """The key, made if it never was; None when it is destroyed. Raises OSError."""
@@ -73,9 +74,9 @@ class KeyFiles:
         return False
 
     def is_destroyed(self, name: str) -> bool:
-        """Whether the key was there and is destroyed."""
+        """Whether the key was there and is destroyed, or about to be."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(name).stat().st_size == 0
+            return self.path(name).stat().st_size != KEY_BYTES
         return False
 
     def destroy(self, name: str) -> bool:
@@ -86,10 +87,12 @@ class KeyFiles:
         except FileNotFoundError:
             return False
         try:
-            size = os.fstat(descriptor).st_size
-            if size == 0:
+            if os.fstat(descriptor).st_size == 0:
                 return False
-            os.write(descriptor, bytes(size))
+            # Shortened first: whoever looks in between must not take the zeros for a key, and where this process
+            # is killed in between, what is left is no key either and is destroyed by the next.
+            os.ftruncate(descriptor, KEY_BYTES - 1)
+            os.write(descriptor, bytes(KEY_BYTES - 1))
             os.fsync(descriptor)
             os.ftruncate(descriptor, 0)
             os.fsync(descriptor)
@@ -115,13 +118,13 @@ class KeyFiles:
         return self._directory / f"{self._kind}-{name}.held-by-{holder}"
 
     def names(self) -> list[str]:
-        """Names of the keys that are alive; forgets markers older than a week."""
+        """Names of the keys that are not destroyed to the end; forgets markers older than a week."""
         alive = []
         prefix, suffix = f"{self._kind}-", ".key"
         for path in sorted(self._directory.glob(f"{prefix}*{suffix}")):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                if status.st_size == KEY_BYTES:
+                if status.st_size:
                     alive.append(path.name[len(prefix) : -len(suffix)])
                 elif time.time() - status.st_mtime > MARKER_SECONDS:
                     path.unlink()
