@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.key_files import make_once
+from services.key_files import make_once, sync_directory
 
 KEY_BYTES = 32
 NONCE_BYTES = 12  # AES-GCM; random, which is safe for 2^32 groups under one key, a key lives an hour
@@ -65,6 +65,7 @@ class KeyFiles:
     def get_or_make(self, name: str) -> bytes | None:
         """The key, made if it never was; None when it is destroyed. Raises OSError."""
         make_once(self.path(name), secrets.token_bytes(KEY_BYTES))
+        sync_directory(self._directory)  # whoever made it may not have come so far yet, or was killed
         return self.read(name)
 
     def is_alive(self, name: str) -> bool:
