@@ -229,7 +229,7 @@ class SealingKeys:
 
 
 class SessionKeys:
-    """Derives session ids under the key of a day."""
+    """Derives session ids under the key of a day. ``destroy_late`` may be called from another thread."""
 
     def __init__(self, directory: Path, timezone: ZoneInfo) -> None:
         self._files = KeyFiles(directory, "session")
@@ -242,13 +242,14 @@ class SessionKeys:
         return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
 
     def _key(self, day: str, now: datetime.datetime) -> bytes | None:
-        if day not in self._keys:
-            if len(self._keys) > 400:
-                self._keys.clear()
+        keys = self._keys
+        if day not in keys:
+            if len(keys) > 400:
+                keys.clear()
             # Too late to begin: a key made now would outlive the promise.
             open_until = self._end_of(day) + SESSION_KEY_LATEST
-            self._keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
-        return self._keys[day]
+            keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
+        return keys[day]
 
     def session_id(
         self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
@@ -291,5 +292,9 @@ class SessionKeys:
         return destroyed
 
     def _forget_destroyed(self) -> None:
-        for day in [day for day, key in self._keys.items() if key and self._files.read(day) is None]:
-            self._keys[day] = None  # destroyed here or by another process
+        """Keep in memory what is a key on disk; what is destroyed, here or by another process, is looked up anew.
+
+        So is a day that had no key: a clock that ran ahead for a moment made it late for that moment only.
+        """
+        known = self._keys.copy()
+        self._keys = {day: key for day, key in known.items() if key and self._files.read(day) == key}
