@@ -10,10 +10,10 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench check replay urls migrate lint types generated lock
+.PHONY: help run test bench check replay renormalise urls migrate lint types generated lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Installation is said on standard error, so that `make urls` prints nothing else.
 $(VENV)/pyvenv.cfg:
@@ -45,6 +45,9 @@ check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
+
+renormalise: $(RUN) ## Read stored hits again by the rules of this version
+	@$(PY) -m tools.renormalise
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls

@@ -26,6 +26,8 @@ UNITS = {
     "pixel_vs_bare_aiohttp": "ratio",
     "pixel_p99_ms_at_500_per_s": "ms",
     "enricher_cpu_us_per_hit": "us",
+    "enrich_cpu_us_per_hit": "us",
+    "known_agent_cpu_us": "us",
     "copy_cpu_us_per_hit": "us",
     "enricher_vs_copy": "ratio",
     "rollup_cpu_us_per_hit": "us",

@@ -26,6 +26,7 @@ from services.settings import CATALOGUE
 from tools.servers import free_port, poll, spawn
 
 CACHE = Path(__file__).with_name("cache")
+COUNTRY_DATABASE = CACHE / "country.mmdb"  # downloaded once
 SERVICES = ("pixel", "enricher", "rollup")
 START_WITHIN_S = 120.0
 STOP_WITHIN_S = 20.0
@@ -160,7 +161,7 @@ def _environ(folder: Path, grafana_port: int) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in names}
     return environ | {
         "DATA_DIR": str(folder),
-        "COUNTRY_DATABASE": str(CACHE / "country.mmdb"),  # downloaded once
+        "COUNTRY_DATABASE": str(COUNTRY_DATABASE),
         "PIXEL_PORT": str(free_port()),
         "POSTGRES_PORT": str(free_port()),
         "REDIS_PORT": str(free_port()),

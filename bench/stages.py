@@ -13,10 +13,11 @@ from collections.abc import Callable
 import psycopg
 
 from bench.cpu import own_cpu_s, tree_cpu_s
+from bench.enrichment import measure_enrichment
 from bench.figures import Figures, percentile
 from bench.load import BenchError, Load, drive
 from bench.paced import Answer, pace
-from bench.stack import Cpu, Stack, running_bare
+from bench.stack import COUNTRY_DATABASE, Cpu, Stack, running_bare
 from bench.traffic import SITE, make_traffic
 
 Say = Callable[[str], None]
@@ -198,6 +199,12 @@ class Bench:
         self.figures.add("bytes_per_hit", size / rows)
         self.figures.add("bytes_per_hit_measured_at", rows)
 
+    def enrichment(self) -> None:
+        """Enriching alone, in a process of one thread: without unsealing, reading and writing."""
+        hit_us, agent_us = measure_enrichment(make_traffic(self._next_part()), COUNTRY_DATABASE)
+        self.figures.add("enrich_cpu_us_per_hit", hit_us)
+        self.figures.add("known_agent_cpu_us", agent_us)
+
     def copy_floor(self) -> None:
         """The least that storing costs: rows of hits, encoded already, by one COPY BINARY into an equal table.
 
@@ -245,6 +252,7 @@ class Bench:
         self.idle()
         self._say("rows and disk")
         self.storage()
+        self._repeat("enriching alone", self.enrichment)
         self._say("plain COPY")
         self.copy_floor()
         return self.figures

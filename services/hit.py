@@ -92,22 +92,27 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     status: int | None
     referrer: str | None
     source: str | None
+    source_detail: str | None
     channel: str
     utm_source: str | None
     utm_medium: str | None
     utm_campaign: str | None
     utm_term: str | None
     utm_content: str | None
+    link_tag: str | None
     country: str | None
     session_id: uuid.UUID | None
     is_bot: bool
     bot_name: str | None
+    bot_class: str | None
+    subscribers: int | None
     is_me: bool
     browser: str | None
     os: str | None
     device: str | None
     language: str | None
     screen: str | None
+    rules: int
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):

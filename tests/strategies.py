@@ -114,9 +114,15 @@ def rows(draw: st.DrawFn) -> Hit:
     day = draw(st.sampled_from(_DAYS))
     site = draw(st.sampled_from(["blog.example", "shop.example"]))
     visitor = draw(st.sampled_from([None, "a", "b", "c"]))
-    source, channel = draw(
+    source, detail, channel = draw(
         st.sampled_from(
-            [(None, "Direct"), ("Search", "Search"), ("x.example", "Referral"), ("x.example", "Campaign")]
+            [
+                (None, None, "Direct"),
+                ("Search", "Google", "Search"),
+                ("Search", "Kagi", "Search"),
+                ("x.example", None, "Referral"),
+                ("x.example", None, "Campaign"),
+            ]
         )
     )
     return make_hit(
@@ -131,6 +137,7 @@ def rows(draw: st.DrawFn) -> Hit:
         status=draw(st.sampled_from([None, 200, 404, 410])),
         referrer=draw(st.sampled_from([None, "https://x.example/1", "https://x.example/2"])),
         source=source,
+        source_detail=detail,
         channel=channel,
         country=draw(st.sampled_from([None, "DE", "FR"])),
         session_id=uuid.uuid5(_SPACE, f"{day} {site} {visitor}") if visitor else None,

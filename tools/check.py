@@ -62,6 +62,12 @@ PLAIN: dict[str, tuple[str, str]] = {
         """select site, day, source, channel, count(*), count(distinct session_id)
            from counted where is_human_pageview group by site, day, source, channel""",
     ),
+    "daily_source_details": (
+        "site, day, source, source_detail, pageviews, visitors",
+        """select site, day, source, source_detail, count(*), count(distinct session_id)
+           from counted where is_human_pageview and source_detail is not null
+           group by site, day, source, source_detail""",
+    ),
     "daily_referrals": (
         "site, day, source, referrer, host, path, pageviews, visitors",
         """select site, day, source, referrer, host, path, count(*), count(distinct session_id)

@@ -2,7 +2,7 @@
 
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, PAGEVIEWS, REFERRER, SOURCE, VISITORS
-from grafana.panels import bars, table, time_series
+from grafana.panels import Column, bars, table, time_series
 
 CHANNELS = Row(10, [
     bars(
@@ -37,9 +37,20 @@ LISTS = Row(20, [
     ),
 ])  # fmt: skip
 
+DETAILS = Row(10, [
+    table(
+        "Engines and services",
+        "sources/source_details.sql",
+        "The parts of a source where they are known: the engines of Search, the services of Newsletter. "
+        "Visitors of a part on each day, summed over days; whoever came by two engines is in both.",
+        [SOURCE, Column("source_detail", "Engine or service"), PAGEVIEWS, VISITORS],
+        width=24,
+    ),
+])  # fmt: skip
+
 SOURCES = Dashboard(
     uid="sources",
     title="Sources",
-    description="Where people came from: channels, sources, referrers.",
-    rows=[CHANNELS, LISTS],
+    description="Where people came from: channels, sources, referrers, engines.",
+    rows=[CHANNELS, LISTS, DETAILS],
 )

@@ -1,11 +1,16 @@
-"""``python -m services.enricher``: builds the enricher from its parts and runs it until SIGTERM."""
+"""``python -m services.enricher``: builds the enricher from its parts and runs it until SIGTERM.
+
+``python -m services.enricher renormalise`` reads stored hits again by the rules of this version, and ends.
+"""
 
 from __future__ import annotations
 
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
+import psycopg
 from redis.exceptions import RedisError
 
 from services.database import connect, wait_for, wait_until_migrated
@@ -14,7 +19,8 @@ from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
-from services.enricher.sources import Sources
+from services.enricher.renormalise import OtherSites, days_to_read, renormalise, rules_of
+from services.enricher.sources import sources_of
 from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
 from services.key_files import read_password
@@ -22,7 +28,6 @@ from services.logs import Logger, make_logger
 from services.metrics import EnricherMetrics
 from services.sealing import SealingKeys, SessionKeys
 from services.settings import Settings, SettingsError, load_settings
-from services.sites import Sites
 
 
 class Stop:
@@ -48,14 +53,13 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
-    wait_until_migrated(settings, "enricher", "select from stream_groups limit 0", log, stopped=stop)
+    wait_until_migrated(settings, "enricher", "select rules from hits limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
-    sources = Sources(Sites(settings.sites).site_of)
     return Consumer(
         stream=stream,
         connect=lambda: connect(settings, "enricher"),
-        enricher=Enricher(settings, Agents(), sources, countries.country_of, sessions),
+        enricher=Enricher(settings, Agents(), sources_of(settings), countries.country_of, sessions),
         sealing=SealingKeys(settings.key_dir),
         sessions=sessions,
         countries=countries,
@@ -66,7 +70,29 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     )
 
 
-def main() -> int:
+def read_again(settings: Settings, log: Logger) -> int:
+    """0, or 1 with an error that says what to do."""
+    try:
+        with connect(settings, "renormalise") as connection:
+            days = days_to_read(connection, settings)
+            left, rows = len(days), 0
+            for step in renormalise(connection, rules_of(settings), days):
+                rows += step.rows
+                if step.is_last:
+                    left -= 1
+                    log.info("renormalised", site=step.site, day=str(step.day), rows=rows, days_left=left)
+                    rows = 0
+    except OtherSites as error:
+        log.error("cannot-renormalise", problem=str(error))
+        return 1
+    except psycopg.Error as error:
+        log.error("cannot-renormalise", problem=f"PostgreSQL at DATABASE_URL: {type(error).__name__}",
+                  what_to_do="is the database up and migrated? Run it again: it goes on where it was")  # fmt: skip
+        return 1
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
     """0, or 1 with an error that says what to do."""
     log = make_logger("enricher")
     try:
@@ -74,6 +100,8 @@ def main() -> int:
     except SettingsError as error:
         log.error("bad-settings", problems=error.problems)
         return 1
+    if list(arguments) == ["renormalise"]:
+        return read_again(settings, log)
     metrics = EnricherMetrics()
     stop = Stop()
     try:
@@ -93,4 +121,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,8 +15,10 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 
 from services.enricher.agents import Agents
-from services.enricher.redact import redact
-from services.enricher.sources import Sources
+from services.enricher.client import language_of, screen_class
+from services.enricher.redact import redaction_of
+from services.enricher.rules import VERSION
+from services.enricher.sources import Sources, parameters_of
 from services.hit import Hit, RawHit
 from services.page_address import Address, canonical_path, parse_address
 from services.settings import Settings
@@ -48,7 +50,8 @@ class _Page(msgspec.Struct, frozen=True):
     host: str
     path: str
     query: str | None
-    parameters: dict[str, str]
+    parameters: dict[str, str]  # of that query: what is not stored decides nothing
+    link_tag: str | None
 
 
 def _decoded_path(path: str) -> str:
@@ -73,7 +76,7 @@ class Enricher:
         sessions: SessionIds,
     ) -> None:
         self._kept = frozenset(name.lower() for name in settings.query_parameters)
-        self._redact = redact if settings.redact else str
+        self._redact = redaction_of(settings)
         self._hash_routing = settings.hash_routing
         self._missing = settings.missing_page_titles
         self._agents = agents
@@ -81,7 +84,7 @@ class Enricher:
         self._country_of = country_of
         self._sessions = sessions
         self._pages: dict[str, _Page] = {}
-        self._referrers: dict[str, str | None] = {}
+        self._referrers: dict[tuple[str, str], str | None] = {}
 
     def enrich(self, raw: RawHit, now: datetime.datetime) -> Hit:
         """The hit. Raises ``CannotEnrich``."""
@@ -90,10 +93,8 @@ class Enricher:
         status = raw.status
         if status is None and title and self._missing.search(title):
             status = 404
-        referrer = raw.referrer
-        if _ENCODED.match(referrer):
-            referrer = unquote(referrer).replace("\0", "")
-        source = self._sources.source_of(raw.site, page.host, page.parameters, referrer)
+        referrer = self._referrer_of(page.host, raw.referrer)
+        source = self._sources.source_of(raw.site, page.host, page.parameters, referrer or "", page.link_tag)
         agent = self._agents.agent_of(raw.user_agent)
         session_id = None
         if not raw.anonymous:
@@ -111,24 +112,29 @@ class Enricher:
             event=self._redact(raw.event),
             props=self._props_of(raw.props),
             status=status,
-            referrer=self._referrer_of(referrer),
-            source=self._redact(source.name) if source.name else None,
+            referrer=referrer,
+            source=source.name,
+            source_detail=source.detail,
             channel=source.channel,
             utm_source=parameters.get("utm_source"),
             utm_medium=parameters.get("utm_medium"),
             utm_campaign=parameters.get("utm_campaign"),
             utm_term=parameters.get("utm_term"),
             utm_content=parameters.get("utm_content"),
+            link_tag=page.link_tag,
             country=self._country_of(raw.address),
             session_id=session_id,
             is_bot=agent.is_bot,
             bot_name=agent.bot_name,
+            bot_class=agent.bot_class,
+            subscribers=agent.subscribers,
             is_me=raw.is_me,
             browser=agent.browser,
             os=agent.os,
             device=agent.device,
-            language=raw.language or None,
-            screen=raw.screen or None,
+            language=language_of(raw.language),
+            screen=screen_class(raw.screen),
+            rules=VERSION,
         )
 
     def _props_of(self, props: dict[str, str | int | float | bool] | None) -> str | None:
@@ -158,7 +164,14 @@ class Enricher:
         if self._hash_routing:
             route = canonical_path(self._redact(_decoded_path(address.fragment.partition("?")[0])))
             path += "" if route == "/" else f"#{route}"
-        return _Page(address.host, path, self._kept_query(address), self._parameters_of(address.query))
+        query = self._kept_query(address)
+        return _Page(
+            address.host,
+            path,
+            query,
+            parameters_of(query or "", self._redact),
+            self._link_tag_in(address.query),
+        )
 
     def _keeps(self, name: str) -> bool:
         return name in self._kept or name.startswith("utm_")
@@ -172,35 +185,37 @@ class Enricher:
         ]
         return "&".join(parts).replace("\0", "") or None
 
-    def _parameters_of(self, query: str) -> dict[str, str]:
-        parameters: dict[str, str] = {}
-        for part in query.split("&"):
-            name, _, value = part.partition("=")
-            name = unquote_plus(name).lower()
-            text = unquote_plus(value).replace("\0", "").strip()
-            if text and (self._keeps(name) or name in ("ref", "source", "via")):
-                parameters.setdefault(name, self._redact(text))
-        return parameters
+    def _link_tag_in(self, query: str) -> str | None:
+        """The first parameter that a mailing or advertising service tags its links with; its value goes."""
+        if not query:
+            return None
+        names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
+        return next((tag for tag in self._sources.tags if tag in names), None)
 
     # The referrer -------------------------------------------------------------------------------------------
 
-    def _referrer_of(self, referrer: str) -> str | None:
+    def _referrer_of(self, page_host: str, referrer: str) -> str | None:
         if not referrer:
             return None
-        if referrer not in self._referrers:
+        key = (page_host, referrer)
+        if key not in self._referrers:
+            if len(referrer) > MAX_CACHED_TEXT:
+                return self._read_referrer(page_host, referrer)
             if len(self._referrers) >= MAX_CACHED_PAGES:
                 self._referrers.clear()
-            if len(referrer) > MAX_CACHED_TEXT:
-                return self._read_referrer(referrer)
-            self._referrers[referrer] = self._read_referrer(referrer)
-        return self._referrers[referrer]
+            self._referrers[key] = self._read_referrer(page_host, referrer)
+        return self._referrers[key]
 
-    def _read_referrer(self, referrer: str) -> str | None:
+    def _read_referrer(self, page_host: str, referrer: str) -> str | None:
         """Without fragment, user and port, with the allow-listed part of its query; odd text is kept as text."""
+        if _ENCODED.match(referrer):
+            referrer = unquote(referrer).replace("\0", "")
         address = parse_address(referrer)
         if address is None:
             return self._redact(_PRIVATE_PARTS.sub("", referrer)) or None
-        host = f"[{address.host}]" if ":" in address.host else self._redact(address.host)
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        if host != page_host:  # which the row has in clear, and by which the site itself is known
+            host = self._redact(host)
         scheme = referrer.partition(":")[0].lower()
         query = self._kept_query(address)
         return f"{scheme}://{host}{self._redact(address.path)}" + (f"?{query}" if query else "")

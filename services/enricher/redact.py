@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from urllib.parse import unquote
+
+from services.settings import Settings
 
 ELLIPSIS = "…"
 # One pass may lay bare what another hid. Bounded, so that a hostile text costs ten passes at most.
@@ -36,6 +39,11 @@ def _redact_plain(text: str) -> str:
     if len(text) >= 32:
         text = _RUN.sub(_token, text)
     return text
+
+
+def redaction_of(settings: Settings) -> Callable[[str], str]:
+    """``redact``, or nothing where REDACT is off."""
+    return redact if settings.redact else str
 
 
 def redact(text: str) -> str:

@@ -1,130 +1,360 @@
 """The source and channel of a hit: where it came from, by the page's address first, the referrer second.
 
-The list stands in ``sources.toml`` beside this file.
+The rules are data, ``sources.toml`` beside this file. A function of what is stored with the hit and nothing else, so
+that new rules can be run over history (``make renormalise``) and give what they would have given then.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import unquote, unquote_plus
 
-from services.page_address import is_local, parse_address
+from services.enricher.redact import redaction_of
+from services.page_address import Address, host_of, is_local, parse_address
+from services.settings import Settings
+from services.sites import Sites
 
 DIRECT = "Direct"
+SEARCH = "Search"
+EMAIL = "Email"
 REFERRAL = "Referral"
 CAMPAIGN = "Campaign"
 MAX_SOURCE = 128
+NAMING_PARAMETERS = ("utm_source", "ref", "source", "via")
 
 SOURCES_FILE = Path(__file__).with_name("sources.toml")
-_EMAIL_MEDIA = {"email", "e-mail", "e_mail", "mail", "newsletter"}
-_SOCIAL_MEDIA = {"social", "social-media", "social_media", "sm"}
-_NAMING_PARAMETERS = ("utm_source", "ref", "source", "via")
+MAX_CACHED = 20_000  # referrers with a page's host; about 8 MB at a blog's lengths
+MAX_CACHED_TEXT = 300  # longer ones are somebody's own
+# Second level of a country's ending: google.co.uk, yandex.com.tr.
+_SECOND_LEVEL = frozenset(
+    ("co", "com", "net", "org", "ne", "or", "ac", "edu", "gov", "gob", "go", "gen", "in", "nom")
+)
+_NOT_LETTERS = str.maketrans("", "", " _.-+")
+_INTRANET = (".lan", ".internal", ".intranet", ".localdomain", ".home.arpa", ".corp", ".home", ".private")
+# android-app://com.example.reader, and ios-app:// as some readers send it.
+_APP_SCHEMES = ("android-app", "ios-app")
+_NO_ADDRESS_SCHEMES = ("about", "data", "javascript", "mailto", "blob")
 
 
 class Source(NamedTuple):
-    """A named origin and the kind that it is of."""
+    """A named origin, the kind that it is of, and which part of it, where that is known (the engine of Search)."""
 
     name: str | None  # None: direct, or the site itself
     channel: str
+    detail: str | None = None
+
+
+class Tag(NamedTuple):
+    """What a parameter in the page's address says by being there."""
+
+    source: Source
+    is_ad: bool
 
 
 NO_SOURCE = Source(None, DIRECT)
+OWN = "own"
+
+
+def parameters_of(query: str, redact: Callable[[str], str] = str) -> dict[str, str]:
+    """Names (lower case) and values of a row's ``query``; of a name given twice the first."""
+    parameters: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        text = unquote_plus(value).replace("\0", "").strip()
+        if text:
+            parameters.setdefault(unquote_plus(name).lower(), redact(text))
+    return parameters
+
+
+def key_of(text: str) -> str:
+    """What a name is looked up by: ``Hacker-News``, ``hacker_news`` and ``hackernews`` are one."""
+    return text.lower().translate(_NOT_LETTERS)
+
+
+def stem_of(host: str) -> str:
+    """A host without its ending: ``www.google.co.uk`` → ``www.google``."""
+    rest, _, last = host.rpartition(".")
+    head, _, second = rest.rpartition(".")
+    return head if head and len(last) == 2 and second in _SECOND_LEVEL else rest
+
+
+def _ends(host: str) -> Iterable[str]:
+    """The host and each that it is a subdomain of, the longest first."""
+    while host:
+        yield host
+        host = host.partition(".")[2]
 
 
 class SourceList:
-    """The list of ``sources.toml``, made ready to look up."""
+    """The list of ``sources.toml``, made ready to look up. Raises ``ValueError`` when it contradicts itself."""
 
     def __init__(self, path: Path = SOURCES_FILE) -> None:
+        data = tomllib.loads(path.read_text())
         self._hosts: dict[str, Source] = {}
+        self._alone: dict[str, Source] = {}
         self._any_country: dict[str, Source] = {}
+        self._alone_any_country: dict[str, Source] = {}
+        self._first_label: dict[str, Source] = {}
+        self._pages: dict[str, list[tuple[str, Source]]] = {}
         self._names: dict[str, Source] = {}
-        for row in tomllib.loads(path.read_text())["source"]:
-            source = Source(row["name"], row["channel"])
-            for host in row["hosts"]:
-                if host.endswith(".*"):
-                    self._any_country[host[:-2]] = source
-                else:
-                    self._hosts[host] = source
-            for name in row["names"]:
-                self._names[name] = source
-        words = "|".join(map(re.escape, sorted(self._any_country)))
-        self._pattern = re.compile(rf"(?:^|\.)({words})\.(?:[a-z]{{2,3}}\.)?[a-z]{{2,6}}$")
+        self._apps: dict[str, Source] = {}
+        self._paths: list[tuple[re.Pattern[str], Source]] = []
+        self.tags: dict[str, Tag] = {}
+        self._media: dict[str, str] = {
+            key_of(m): name for name, media in data["media"].items() for m in media
+        }
+        self._nothing = frozenset(data["nothing"]["names"])
+        self._through_hosts = tuple("." + host for host in data["through"]["hosts"])
+        self._through_paths = [(row["host"], re.compile(row["path"])) for row in data["through"]["paths"]]
+        for channel, rows in data["channels"].items():
+            for row in rows:
+                self._add(channel, row)
 
-    def of_host(self, host: str) -> Source | None:
-        """The source that covers a host; None: the list does not know it."""
-        rest = host
-        while rest:
-            source = self._hosts.get(rest)
-            if source:
+    def _add(self, channel: str, row: Mapping[str, Any]) -> None:
+        whole = row.get("of", SEARCH if channel == SEARCH else None)
+        source = Source(whole or row["name"], channel, row["name"] if whole else None)
+        for host in row.get("hosts", ()):
+            self._add_host(host, source)
+        for app in row.get("apps", ()):
+            _put(self._apps, app.lower(), source)
+        for name in {key_of(row["name"]), *map(key_of, row.get("names", ()))}:
+            _put(self._names, name, source)
+        for kind, is_ad in (("tags", False), ("ad_tags", True)):
+            for tag in row.get(kind, ()):
+                _put(self.tags, tag, Tag(source, is_ad))
+        self._paths += [(re.compile(path), source) for path in row.get("paths", ())]
+
+    def _add_host(self, text: str, source: Source) -> None:
+        host, slash, path = text.partition("/")
+        alone = host.startswith("=")
+        host = host.removeprefix("=")
+        if slash:
+            self._pages.setdefault(host, []).append((f"/{path}", source))
+            self._pages[host].sort(key=lambda page: -len(page[0]))
+        elif host.endswith(".**"):
+            _put(self._first_label, host[:-3], source)
+        elif host.endswith(".*"):
+            _put(self._alone_any_country if alone else self._any_country, host[:-2], source)
+        else:
+            _put(self._alone if alone else self._hosts, host, source)
+
+    def of_host(self, host: str, path: str = "/") -> Source | None:
+        """The source that covers a host, or pages of it below a path; None: the list does not know it."""
+        bare = host.removeprefix("www.").removeprefix("m.")
+        for start, source in self._pages.get(bare, ()):
+            if path == start or path.startswith(start + "/"):
                 return source
-            rest = rest.partition(".")[2]
-        match = self._pattern.search(host)
-        return self._any_country[match[1]] if match else None
+        if found := self._alone.get(bare):
+            return found
+        for end in _ends(host):
+            if found := self._hosts.get(end):
+                return found
+        return self._by_pattern(host, bare) or self._by_path(path)
+
+    def _by_pattern(self, host: str, bare: str) -> Source | None:
+        if found := self._alone_any_country.get(stem_of(bare)):
+            return found
+        for end in _ends(stem_of(host)):
+            if found := self._any_country.get(end):
+                return found
+        return self._first_label.get(bare.partition(".")[0]) if bare.count(".") > 1 else None
+
+    def _by_path(self, path: str) -> Source | None:
+        if len(path) < 2:
+            return None
+        return next((source for pattern, source in self._paths if pattern.search(path)), None)
+
+    def of_app(self, name: str) -> Source | None:
+        """The source of an app's id; None: unknown."""
+        return self._apps.get(name.lower())
 
     def of_name(self, name: str) -> Source | None:
         """The source that a value of utm_source and its like names."""
-        return self._names.get(name.lower())
+        return self._names.get(key_of(name)) or self._apps.get(name.lower())
+
+    def says_nothing(self, name: str) -> bool:
+        """Whether a name is that of no source: ``(none)``, ``undefined``."""
+        return key_of(name.strip("(){}[]<>'\"")) in self._nothing
+
+    def channel_of_medium(self, medium: str) -> str:
+        """A channel, or ``own``."""
+        return self._media.get(key_of(medium), CAMPAIGN)
+
+    def through(self, host: str, path: str) -> str | None:
+        """The host that a translation or a cache shows; None: the host is none of these."""
+        for end in self._through_hosts:
+            if host.endswith(end):
+                label = host.removesuffix(end)
+                if "-" in label and "." not in label:
+                    return host_of(label.replace("--", "\0").replace("-", ".").replace("\0", "-"))
+        if len(path) > 4:
+            for shown_by, pattern in self._through_paths:
+                if self._covers(shown_by, host) and (match := pattern.search(path)):
+                    return host_of(unquote(match["host"]))
+        return None
+
+    @staticmethod
+    def _covers(entry: str, host: str) -> bool:
+        bare = host.removeprefix("www.")
+        return stem_of(bare) == entry[:-2] if entry.endswith(".*") else bare == entry
+
+
+def _put(table: dict[str, Any], key: str, value: Any) -> None:
+    """Two sources may not claim the same thing."""
+    if table.setdefault(key, value) != value:
+        raise ValueError(f"sources.toml: {key} stands twice")
 
 
 class Sources:
-    """Finds the source of a hit. ``site_of`` tells which hosts are the site itself."""
+    """Finds the source of a hit.
 
-    def __init__(self, site_of: Callable[[str], str | None]) -> None:
-        self._list = SourceList()
+    ``site_of`` tells which hosts are the site itself, ``redact`` takes out of a name what must not be kept.
+    """
+
+    def __init__(
+        self,
+        site_of: Callable[[str], str | None],
+        redact: Callable[[str], str] = str,
+        rules: SourceList | None = None,
+    ) -> None:
+        self._list = rules or SourceList()
         self._site_of = site_of
+        self._redact = redact
+        self._known: dict[tuple[str, str, str], Source] = {}
+        self._named_texts: dict[tuple[str, str], Source] = {}
 
-    def source_of(self, site: str, page_host: str, query: Mapping[str, str], referrer: str) -> Source:
-        """The source; ``query`` are the page's parameters, ``referrer`` the address as sent."""
-        named = ""
-        if query:
-            values = (query.get(name, "").strip() for name in _NAMING_PARAMETERS)
-            named = next(filter(None, values), "")
-        medium = query.get("utm_medium", "").strip().lower()
+    @property
+    def tags(self) -> Mapping[str, Tag]:
+        """The parameters whose presence, without their value, is worth keeping (``hits.link_tag``)."""
+        return self._list.tags
+
+    def source_of(
+        self, site: str, page_host: str, query: Mapping[str, str], referrer: str, link_tag: str | None = None
+    ) -> Source:
+        """The source; all arguments are as the row stores them.
+
+        ``query``: the page's kept parameters; ``referrer``: empty for none; ``link_tag``: the name of a parameter
+        by which a service tags its links.
+        """
         source = self._of_referrer(site, page_host, referrer) if referrer else NO_SOURCE
-        # A link within the site may say ?source=menu: that is no origin.
-        if named and not (referrer and source is NO_SOURCE and "utm_source" not in query):
-            source = self._of_text(site, named)
-        channel = self._channel_of(medium, query, source)
-        return source if channel == source.channel else Source(source.name, channel)
+        tag = self._list.tags.get(link_tag) if link_tag else None
+        if not query and tag is None:
+            return source
+        is_own = bool(referrer) and source is NO_SOURCE
+        named = self._named(site, query, is_own)
+        if named is not None:
+            source = named
+        elif tag and not is_own and (source is NO_SOURCE or source.channel == tag.source.channel == EMAIL):
+            source = tag.source
+        channel = self._channel_of(query, source, tag)
+        return source if channel == source.channel else source._replace(channel=channel)
 
-    @staticmethod
-    def _channel_of(medium: str, query: Mapping[str, str], source: Source) -> str:
-        if medium in _EMAIL_MEDIA:
-            return "Email"
-        if medium in _SOCIAL_MEDIA:
-            return "Social"
-        if medium or query.get("utm_campaign"):
-            return CAMPAIGN
+    def _named(self, site: str, query: Mapping[str, str], is_own: bool) -> Source | None:
+        """What the page's address names; None: nothing.
+
+        A link within the site may say ?source=menu: that is no origin, but a campaign's tag is meant.
+        """
+        for name in NAMING_PARAMETERS[:1] if is_own else NAMING_PARAMETERS:
+            value = query.get(name, "").strip()
+            if value and not self._list.says_nothing(value):
+                return self._of_name(site, value)
+        return None
+
+    def _channel_of(self, query: Mapping[str, str], source: Source, tag: Tag | None) -> str:
+        medium = query.get("utm_medium", "")
+        if medium:
+            channel = self._list.channel_of_medium(medium)
+            return source.channel if channel == OWN else channel
+        if query.get("utm_campaign") or (tag and tag.is_ad):
+            return EMAIL if source.channel == EMAIL else CAMPAIGN
         return source.channel
+
+    def _of_name(self, site: str, text: str) -> Source:
+        source = self._named_texts.get((site, text))
+        if source is None:
+            if len(self._named_texts) >= MAX_CACHED:
+                self._named_texts.clear()
+            source = self._of_text(site, text)
+            if len(text) <= MAX_CACHED_TEXT:
+                self._named_texts[site, text] = source
+        return source
+
+    # What a text means -----------------------------------------------------------------------------------------
 
     def _of_text(self, site: str, text: str) -> Source:
         known = self._list.of_name(text)
         if known:
             return known
-        address = parse_address(text if "://" in text else f"https://{text}") if "." in text else None
+        address = self._address_in(text)
         if address:
-            return self._of_host(site, address.host)
-        return Source(text[:MAX_SOURCE], REFERRAL)
+            return self._of_address(site, address)
+        return self._called(text, EMAIL if "newsletter" in text.lower() else REFERRAL)
+
+    def _called(self, text: str, channel: str = REFERRAL) -> Source:
+        """A source that no line of the list names."""
+        return Source(self._redact(text)[:MAX_SOURCE], channel)
+
+    @staticmethod
+    def _address_in(text: str) -> Address | None:
+        """The address that a text is, if only without its scheme."""
+        if "." not in text:
+            return None
+        return parse_address(text if "://" in text else f"https://{text.lstrip('/')}")
 
     def _of_referrer(self, site: str, page_host: str, referrer: str) -> Source:
+        key = (site, page_host, referrer)
+        source = self._known.get(key)
+        if source is None:
+            source = self._read_referrer(site, page_host, referrer)
+            if len(referrer) <= MAX_CACHED_TEXT:
+                if len(self._known) >= MAX_CACHED:
+                    self._known.clear()
+                self._known[key] = source
+        return source
+
+    def _read_referrer(self, site: str, page_host: str, referrer: str) -> Source:
         address = parse_address(referrer)
         if address is None:
             return self._of_odd_referrer(site, referrer)
-        return NO_SOURCE if address.host == page_host else self._of_host(site, address.host)
+        return NO_SOURCE if address.host == page_host else self._of_address(site, address)
 
     def _of_odd_referrer(self, site: str, referrer: str) -> Source:
-        """``android-app://com.example.app/`` and text that is no address."""
+        """``android-app://com.example.app/``, and text that is no address: it is kept as text."""
         scheme, mark, rest = referrer.partition("://")
-        if mark and scheme.lower() == "android-app":
-            name = rest.partition("/")[0][:MAX_SOURCE]
-            return Source(name, REFERRAL) if name else NO_SOURCE
-        text = referrer.partition("?")[0].strip()
-        return NO_SOURCE if mark or not text else self._of_text(site, text)
-
-    def _of_host(self, site: str, host: str) -> Source:
-        if is_local(host) or ":" in host or host.replace(".", "").isdigit() or self._site_of(host) == site:
+        name = rest.partition("/")[0].strip()
+        if not mark:
+            text = referrer.partition("?")[0].strip()
+            if not text or text.partition(":")[0].lower() in _NO_ADDRESS_SCHEMES:
+                return NO_SOURCE
+            return self._of_text(site, text)
+        if not name:
             return NO_SOURCE
-        return self._list.of_host(host) or Source(host.removeprefix("www.")[:MAX_SOURCE], REFERRAL)
+        if scheme.lower() in _APP_SCHEMES:
+            return self._list.of_app(name) or self._called(name)
+        return self._called(name) if scheme.lower() in ("http", "https") else NO_SOURCE
+
+    def _of_address(self, site: str, address: Address) -> Source:
+        shown = self._list.through(address.host, address.path)
+        host, path = (shown, "/") if shown else (address.host, address.path)
+        if self._is_nobody(site, host):
+            return NO_SOURCE
+        return (
+            self._list.of_host(host, path)
+            or self._list.of_app(host)
+            or self._called(host.removeprefix("www."))
+        )
+
+    def _is_nobody(self, site: str, host: str) -> bool:
+        """The site itself, and hosts that are nobody's: local, numeric, without a dot."""
+        if "." not in host or ":" in host or host.replace(".", "").isdigit() or host.endswith(_INTRANET):
+            return True
+        return is_local(host) or self._site_of(host) == site
+
+
+def sources_of(settings: Settings) -> Sources:
+    """The sources under these settings."""
+    return Sources(Sites(settings.sites).site_of, redaction_of(settings))

@@ -29,9 +29,9 @@ BURY = load_sql(_SQL / "bury.sql")
 
 # Types of Hit's fields, in order, for the binary COPY.
 _COPY_TYPES = (
-    "uuid", "timestamptz", "date", "text", "text", "text", "text", "text", "text", "jsonb", "int2", "text", "text",
-    "text", "text", "text", "text", "text", "text", "text", "uuid", "bool", "text", "bool", "text", "text", "text",
-    "text", "text",
+    "uuid", "timestamptz", "date", "text", "text", "text", "text", "text", "text", "jsonb", "int2", "text",
+    "text", "text", "text", "text", "text", "text", "text", "text", "text", "text", "uuid", "bool", "text",
+    "text", "int4", "bool", "text", "text", "text", "text", "text", "int2",
 )  # fmt: skip
 _PROPS = Hit.__struct_fields__.index("props")
 

@@ -76,7 +76,7 @@ def _list(*items: str) -> str:
 
 _SUMMARY = _list(
     """<b>Recorded:</b> which page was opened and when, where the visitor came from, the country, the families
-of browser, operating system and device, the language and the size of the screen.""",
+of browser, operating system and device, the language and a class of the screen.""",
     """<b>Not recorded:</b> your IP address, your browser's full name and version (the User-Agent), or
 anything else that says who you are or finds you again on another day or another site.""",
     "<b>No cookie</b> for visitors, and nothing stored in their browser.",
@@ -142,10 +142,12 @@ def _recorded(settings: Settings) -> str:
         _addresses(settings),
         """The address of the page that led there (the referrer), shortened in the same way, and what kind of
 place that is: a search engine, a social network, a campaign.""",
+        """That the link was tagged by a mailing or advertising service: the tag's name, such as
+<code>gclid</code>, and never its value.""",
         "The country.",
         """The families of browser, operating system and device, such as “Firefox”, “Linux”, “desktop”,
 without versions; and whether it was a program (a bot), and which.""",
-        "The language that the browser asks for, and the size of the screen.",
+        "The language and region that the browser asks for, and a class of the screen's size.",
         "The answer's status where it is known, so that missing pages are found.",
         "Where the owner counts an action, such as a download: its name, and a few short values with it.",
         "A session number, see below.",

@@ -16,9 +16,8 @@ from pathlib import Path
 from psycopg import IsolationLevel
 
 from services.database import Connection, load_sql
-from services.rollup.rollups import ADD_STATEMENTS
+from services.rollups import ADD_STATEMENTS, REFRESH_LOCK
 
-LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
 MAX_HITS = 20_000
 
@@ -63,7 +62,7 @@ def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
     The connection must have gone through ``prepare``. Raises ``psycopg.Error``; nothing is counted then.
     """
     with connection.transaction():
-        row = connection.execute("select pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+        row = connection.execute("select pg_try_advisory_lock(%s)", [REFRESH_LOCK]).fetchone()
     if not row or not row[0]:
         return None
     try:
@@ -73,7 +72,7 @@ def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
     finally:
         if not connection.closed:
             with connection.transaction():
-                connection.execute("select pg_advisory_unlock(%s)", [LOCK])
+                connection.execute("select pg_advisory_unlock(%s)", [REFRESH_LOCK])
 
 
 def _refresh(connection: Connection, max_hits: int) -> int:

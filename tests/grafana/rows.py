@@ -23,11 +23,16 @@ SPACE = UUID("9d3f4d5e-6c1b-4a6e-8f0a-5d2c7b1e9a30")
 
 HIT: dict[str, Any] = {
     "site": BLOG, "host": BLOG, "path": "/", "query": None, "title": None, "event": "pageview", "props": None,
-    "status": 200, "referrer": None, "source": None, "channel": "Direct", "country": None,
+    "status": 200, "referrer": None, "source": None, "source_detail": None, "channel": "Direct", "country": None,
     "is_bot": False, "is_me": False, "bot_name": None, "browser": "Firefox", "os": "Linux",
     "device": "desktop", "language": "en", "screen": "1920x1080",
 }  # fmt: skip
-SEARCH = {"referrer": "https://search.example/", "source": "Search", "channel": "Search"}
+SEARCH = {
+    "referrer": "https://search.example/",
+    "source": "Search",
+    "source_detail": "Kagi",
+    "channel": "Search",
+}
 NEWS = {"referrer": "https://news.example/item?id=…", "source": "Hacker News", "channel": "News"}
 # Told by utm_source alone, and by an app: no web address to open.
 LETTER = {"source": "letter", "channel": "Email"}
@@ -73,6 +78,7 @@ ROLLUPS = [
         from hits group by site, day""",
     _grouped("rollup_pages", "site, day, host, path", "true"),
     _grouped("rollup_sources", "site, day, source, channel", "true"),
+    _grouped("rollup_source_details", "site, day, source, source_detail", "source_detail is not null"),
     _grouped("rollup_referrals", "site, day, source, referrer, host, path", "source is not null"),
     _grouped("rollup_countries", "site, day, country", "true"),
     f"""insert into rollup_missing (site, day, host, path, referrer, pageviews)

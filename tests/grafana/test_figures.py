@@ -159,6 +159,12 @@ def test_sources_name_direct_and_add_up(filled: Database) -> None:
     assert sum(row["pageviews"] for row in over_time) == counted(filled, "count(*)")
 
 
+def test_engines_stand_beside_search(filled: Database) -> None:
+    rows = shown(filled, "sources", "Engines and services").rows
+    assert [(row["source"], row["source_detail"]) for row in rows] == [("Search", "Kagi")]
+    assert rows[0]["pageviews"] == counted(filled, "count(*) filter (where source = 'Search')") > 1
+
+
 def test_referrers_stand_beside_the_pages_they_led_to(filled: Database) -> None:
     rows = shown(filled, "overview", "Referrers and the pages they led to").rows
     assert sum(row["pageviews"] for row in rows) == counted(filled, "count(source)")

@@ -7,13 +7,14 @@ with batch as (
 arrived as (
     insert into hits (
         batch_id, hit_id, received_at, day, site, host, path, query, title, event, props, status, referrer, source,
-        channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, session_id, is_bot, bot_name,
-        is_me, browser, os, device, language, screen
+        source_detail, channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, link_tag, country,
+        session_id, is_bot, bot_name, bot_class, subscribers, is_me, browser, os, device, language, screen, rules
     )
     select
         batch.batch_id, hit_id, received_at, day, site, host, path, query, title, event, props, status, referrer,
-        source, channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, session_id, is_bot,
-        bot_name, is_me, browser, os, device, language, screen
+        source, source_detail, channel, utm_source, utm_medium, utm_campaign, utm_term, utm_content, link_tag,
+        country, session_id, is_bot, bot_name, bot_class, subscribers, is_me, browser, os, device, language, screen,
+        rules
     from staging, batch
     -- In the order of the index on it, which random ids would fill at random pages (a fifth of this statement's
     -- cost at 5,000 rows); of the same id the one that came first stays first.

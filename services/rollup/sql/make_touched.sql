@@ -17,5 +17,6 @@ create temporary table if not exists touched (
     title text,
     referrer text,
     source text,
+    source_detail text,
     channel text not null
 ) on commit delete rows

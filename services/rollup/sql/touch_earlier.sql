@@ -3,7 +3,8 @@
 -- waits. Neither those of this refresh nor those that it leaves for the next are earlier.
 insert into touched
 select false, true, false, false, h.received_at, h.hit_id, h.session_id, h.day,
-       h.status, h.country, h.site, h.host, h.path, h.title, h.referrer, h.source, h.channel
+       h.status, h.country, h.site, h.host, h.path, h.title, h.referrer, h.source,
+       h.source_detail, h.channel
 from hits h
 where h.day = any(%(days)s)
   and h.session_id = any(

@@ -18,14 +18,13 @@ from services.enricher.batch import Work, prepare
 from services.enricher.consumer import Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
-from services.enricher.sources import Sources
+from services.enricher.sources import sources_of
 from services.hit import LeftOut, RawHit
 from services.hit_stream import FIELD, GROUP, STREAM, HitStream
 from services.hit_stream import connect as connect_redis
 from services.metrics import EnricherMetrics
 from services.sealing import SealingKeys, SessionKeys, hour_name
 from services.settings import Settings
-from services.sites import Sites
 from tests.make import NOW, Log, encode, make_entry
 
 AGENTS = Agents()
@@ -42,9 +41,7 @@ class Bench:
         self.log = Log()
         self.metrics = EnricherMetrics()
         self.redis: Any = redis.Redis.from_url(settings.redis_url)
-        self.enricher = Enricher(
-            settings, AGENTS, Sources(Sites(settings.sites).site_of), lambda _: "DE", self.sessions
-        )
+        self.enricher = Enricher(settings, AGENTS, sources_of(settings), lambda _: "DE", self.sessions)
         self._made: list[Consumer] = []
 
     # The pixel's side

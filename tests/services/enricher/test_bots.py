@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
+from hypothesis import strategies as st
 
 from services.enricher.bots import BOTS_FILE, CLASSES, NO_AGENT, OTHER_BOT, Bots, name_in, pattern_of
 from tests.strategies import texts
@@ -24,6 +26,11 @@ CLASSED = [
     (f"Mozilla/5.0 {WEBKIT}; compatible; GPTBot/1.2; +https://openai.com/gptbot", "GPTBot", "AI"),
     ("Mozilla/5.0 (compatible; Claude-User/1.0; +mail)", "Claude-User", "AI"),
     ("Mozilla/5.0 (compatible; Kimi-User/1.0)", "Kimi-User", "AI"),
+    ("Mozilla/5.0 (compatible; DeepseekBot/1.0; +https://www.deepseek.com/bot)", "DeepSeek", "AI"),
+    ("Mozilla/5.0 (compatible; Together-Bot/1.0; +https://together.ai/)", "Together AI", "AI"),
+    ("Mozilla/5.0 (compatible; xAI-Bot/1.0; +https://x.ai/)", "Grok", "AI"),
+    ("Mozilla/5.0 (compatible) Ai2Bot-Dolma (+https://www.allenai.org/crawler)", "Ai2Bot", "AI"),
+    ("meta-externalfetcher/1.1", "Meta-ExternalFetcher", "AI"),
     ("Feedbin feed-id:1 - 142 subscribers", "Feedbin", "feed"),
     ("NetNewsWire (RSS Reader; https://netnewswire.com/)", "NetNewsWire", "feed"),
     ("UniversalFeedParser/4.2 +http://feedparser.org/", "feedparser", "feed"),
@@ -33,8 +40,11 @@ CLASSED = [
     ("Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)", "UptimeRobot", "monitor"),
     (ANDROID + " CloudflareObservatory/1.0", "CloudflareObservatory", "monitor"),
     ("curl/8.5.0", "curl", "tool"),
+    ("hackney/1.6.6", "hackney", "tool"),
     (ANDROID.replace("Chrome/", "HeadlessChrome/"), "HeadlessChrome", "tool"),
     ("Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)", "AhrefsBot", "scraper"),
+    ("CloudflareCheck (https://developers.cloudflare.com/security-center/)", "Cloudflare Security Center", "scraper"),
+    (ANDROID + " by Siteimprove", "Siteimprove", "scraper"),
     # No rule names them: the class is what the words or the structure say.
     ("Canary FeedFetcher/1.0", OTHER_BOT, "feed"),
     ("Mozilla/5.0 (compatible; CanaryMonitor/1.0)", OTHER_BOT, "monitor"),
@@ -42,6 +52,14 @@ CLASSED = [
     (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT[:-1]}; Canary) Chrome/142.0 Safari/537.36", OTHER_BOT, "scraper"),
     (ANDROID + " (+https://canary.example)", OTHER_BOT, "scraper"),
     (ANDROID + " (canary@example.org)", OTHER_BOT, "scraper"),
+    (ANDROID + " (compatible; Canary)", OTHER_BOT, "scraper"),  # behind a browser's own name
+    ("Mozilla/5.0 (compatible; Bard-AI/1.0; +https://canary.example/crawler)", OTHER_BOT, "AI"),
+    ("Mozilla/5.0 (compatible; Canary/1.0; +https://canary.ai/)", OTHER_BOT, "AI"),
+    (ANDROID + " canary2png/1.0", OTHER_BOT, "preview"),
+    (ANDROID + " Canary-Scan/1.0", OTHER_BOT, "scraper"),
+    (ANDROID.replace(" Mobile", "") + " CanaryFinder/1.0", OTHER_BOT, "scraper"),
+    (ANDROID + " CanaryFinder/1.0 (+https://canary.example)", OTHER_BOT, "scraper"),
+    ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; {})", OTHER_BOT, "scraper"),
     ("Mozilla/5.0 Canary", OTHER_BOT, "scraper"),
     ("Mozilla/5.0", OTHER_BOT, "scraper"),
     (ANDROID + " ${jndi:ldap://x}", OTHER_BOT, "scraper"),
@@ -76,6 +94,29 @@ PEOPLE = [
     "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1)",
     "Mozilla/5.0 (compatible; Konqueror/3.5; OpenBSD) KHTML/3.5.9 (like Gecko)",
 ]  # fmt: skip
+
+
+# On a telephone and in Electron an app adds its name to the browser's: these words do not make it a program.
+APPS = [
+    "QRScanner/3.2", "SeoulMetro/2.1", "Museo/1.4", "RecipeFinder/5.0", "HouseHunter/2.2", "JobSeeker/3.0",
+    "SymptomCheck/1.0", "PriceChecker/7.1", "Discovery/3.4", "Harvest/2.20", "ResearchGate/1.0", "FeedMe/3.8",
+    "BabyMonitor/3.1", "HomeAutomation/2.3", "iRobot/7.12", "PhoneLookup/1.0", "Archive/2.0", "VideoDownloader/9.0",
+    "MetalDetector/1.9", "CoinCollector/1.0", "Fetch/1.37", "SuperProxy/1.0", "Ping/2.0", "Uptime/3.0",
+    "Fingerprint/2.1", "HomeInspector/4.0", "Preview/10.0", "ChatGPT/1.2025.100", "RSSReader/1.0",
+]  # fmt: skip
+PEOPLE += [f"{ANDROID} {app}" for app in APPS]
+PEOPLE += [
+    f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} TaskFinder/1.0 Chrome/142.0.0.0 Electron/39.0 Safari/537.36",
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Safari/605.1.15 Safari Technology Preview/180",
+    "Mozilla/5.0 (Windows; U; Windows NT 5.1; en-AI; rv:1.9.2) Gecko/20100115 Firefox/3.6",  # Anguilla
+    "Opera/9.80 (Windows NT 6.1; U; Edition Labs HTML5 Parser; en) Presto/2.7.62 Version/11.00",
+    "SIE-S55/11 UP.Browser/6.1.0.5.c.2 (GUI) MMP/1.0 (Google WAP Proxy/1.0)",
+    "Mozilla/4.0 (compatible; MSIE 5.5; Windows NT 5.0) via proxy gateway Something/1.23",
+    "DuckDuckGo/3 CFNetwork/1494.0.7 Darwin/23.4.0",
+    "NylasMail/2.0.32 (Macintosh; OS X 10.12.6)",
+    "Airmail 1.3.1 rv:223 (Macintosh; Mac OS X 10.9.1; de_DE)",
+    "VIZIO V506-J09 ViziOS/1.4.512.847.1 WatchFree/24.06.13.2 FancyPlayer/1.1.30-qa",
+]
 
 
 @pytest.mark.parametrize(("text", "name", "bot_class"), CLASSED)
@@ -134,7 +175,30 @@ def test_a_word_stands_under_one_name() -> None:
     assert sorted(set(words)) == sorted(words)
     names = [name for bots in DATA["bots"].values() for name in bots]
     assert sorted(set(names)) == sorted(names)
-    assert set(DATA["bots"]) | set(DATA["words"]) <= set(CLASSES)
+    assert set(DATA["bots"]) | set(DATA["words"]) | set(DATA["apps_words"]) <= set(CLASSES)
+
+
+def test_a_word_counts_on_telephones_or_not() -> None:
+    words = [word for table in ("words", "apps_words") for words in DATA[table].values() for word in words]
+    assert sorted(set(words)) == sorted(words)
+
+
+def test_a_name_reads_like_a_name() -> None:
+    """Neither an address nor a version nor a pattern: letters, digits and a few signs."""
+    assert [name for name in BOTS.names if not re.fullmatch(r"[\w.][\w .!'+&:-]{0,62}[\w!]", name)] == []
+    assert [name for name in BOTS.names if re.search(r"/\d|://|@|[\\()\[\]{}]", name)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("[wW]get", "wget"), ("Googlebot\\/", "Googlebot"), ("Code\\/1\\.", "Code"), (";Owler", "Owler"),
+        ("pinterest\\.com\\/bot", "pinterest.com"), ("collection@infegy\\.com", "infegy.com"), ("IDG\\/EU", "IDG EU"),
+        ("SSL Labs \\(https:\\/\\/www\\.ssllabs\\.com", "SSL Labs"), ("^x$", "x"), ("\\/", OTHER_BOT),
+    ],
+)  # fmt: skip
+def test_a_listed_pattern_is_made_readable(pattern: str, name: str) -> None:
+    assert name_in(pattern) == name
 
 
 @pytest.mark.parametrize(
@@ -157,3 +221,19 @@ def test_a_name_stands_in_a_rule(text: str) -> None:
     if bot is not None:
         assert bot.name in BOTS.names
         assert bot.bot_class in CLASSES
+
+
+@given(text=texts, frame=st.sampled_from([text for text, _, _ in CLASSED] + PEOPLE))
+def test_nothing_of_a_text_reaches_the_name(text: str, frame: str) -> None:
+    """Whoever sends hits cannot write into the database by a User-Agent: same rules, same names, any letters."""
+    text = text.encode("utf-8", "replace").decode()
+    for agent in (
+        f"{frame} {text}",
+        f"{text} {frame}",
+        f"{text}bot/1.0 (+https://{text}.example; {text}@example.org)",
+    ):
+        bot = BOTS.bot_of(agent)
+        if bot is not None:
+            assert bot.name in BOTS.names
+    marked = BOTS.bot_of(f"{frame} zqxj{text}@zqxj.example zqxj")
+    assert marked is None or "zqxj" not in str(marked)

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from services.enricher import enrich as module
 from services.enricher.agents import Agents
 from services.enricher.enrich import CannotEnrich, Enricher
-from services.enricher.sources import Sources
+from services.enricher.rules import VERSION
+from services.enricher.sources import sources_of
 from services.hit import Hit, RawHit
 from services.sealing import SessionKeys
-from services.sites import Sites
 from tests.make import ADDRESS, DAY, NOW, NOW_US, USER_AGENT, make_raw_hit, make_settings
 from tests.strategies import raw_hits, texts
 
@@ -40,8 +40,7 @@ class NoSessions:
 def make_enricher(folder: Path | None = None, **environ: str) -> Enricher:
     settings = make_settings(**environ)
     sessions = SessionKeys(folder / "keys", settings.report_timezone) if folder else NoSessions()
-    sources = Sources(Sites(settings.sites).site_of)
-    return Enricher(settings, AGENTS, sources, {ADDRESS: "DE"}.get, sessions)
+    return Enricher(settings, AGENTS, sources_of(settings), {ADDRESS: "DE"}.get, sessions)
 
 
 PLAIN = make_enricher()
@@ -65,9 +64,10 @@ def test_a_row_has_what_the_raw_hit_says(tmp_path: Path) -> None:
         hit_id=uuid.UUID(int=7), received_at=NOW, day=NOW.date(), site="blog.example", host="www.blog.example",
         path="/päge", query="utm_source=hn&utm_medium=Post&page=2", title="A page", event="signup",
         props='{"plan":"pro","n":1}', status=200, referrer="https://x.example/1?ref=c", source="Hacker News",
-        channel="Campaign", utm_source="hn", utm_medium="Post", utm_campaign=None, utm_term=None, utm_content=None,
-        country="DE", session_id=session, is_bot=False, bot_name=None, is_me=True, browser="Chrome", os="Linux",
-        device="desktop", language="de-CH", screen="1920x1080",
+        source_detail=None, channel="Campaign", link_tag=None, utm_source="hn", utm_medium="Post",
+        utm_campaign=None, utm_term=None, utm_content=None,
+        country="DE", session_id=session, is_bot=False, bot_name=None, bot_class=None, subscribers=None, is_me=True,
+        browser="Chrome", os="Linux", device="desktop", language="de-CH", screen="1920x1080", rules=VERSION,
     )  # fmt: skip
 
 

@@ -315,7 +315,14 @@ def test_hits_has_the_contract_s_columns_and_none_for_a_person(migrated: Databas
     kinds = {name: kind for name, kind, _ in rows}
     assert kinds | promised == kinds
     assert never_null <= {name for name, _, not_null in rows if not_null}
-    assert set(kinds) - set(promised) == {"batch_id"}
+    assert set(kinds) - set(promised) == {
+        "batch_id",
+        "source_detail",
+        "link_tag",
+        "bot_class",
+        "subscribers",
+        "rules",
+    }
 
 
 # Roles --------------------------------------------------------------------------------------------------------
@@ -373,6 +380,7 @@ VIEWS = (
     "daily_traffic",
     "daily_pages",
     "daily_sources",
+    "daily_source_details",
     "daily_referrals",
     "daily_countries",
     "daily_missing",

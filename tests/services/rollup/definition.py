@@ -33,6 +33,9 @@ DEFINITIONS = {
         from hits h where {PAGEVIEW} group by site, day, host, path""",
     "daily_sources": f"""
         select site, day, source, channel, {COUNTS} from hits where {PAGEVIEW} group by site, day, source, channel""",
+    "daily_source_details": f"""
+        select site, day, source, source_detail, {COUNTS}
+        from hits where {PAGEVIEW} and source_detail is not null group by site, day, source, source_detail""",
     "daily_referrals": f"""
         select site, day, source, referrer, host, path, {TITLE}, {COUNTS}
         from hits h where {PAGEVIEW} and source is not null group by site, day, source, referrer, host, path""",
@@ -47,6 +50,7 @@ COLUMNS = {
     "daily_traffic": "site, day, day_starts_at, pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
     "daily_pages": "site, day, host, path, title, pageviews, visitors",
     "daily_sources": "site, day, source, channel, pageviews, visitors",
+    "daily_source_details": "site, day, source, source_detail, pageviews, visitors",
     "daily_referrals": "site, day, source, referrer, host, path, title, pageviews, visitors",
     "daily_countries": "site, day, country, pageviews, visitors",
     "daily_missing": "site, day, host, path, referrer, pageviews",
@@ -82,5 +86,6 @@ def put(store: Store, *hits: Hit) -> int:
 
 EMPTY = (
     "truncate hits, ledger, ledger_left_out, dead_letters, stream_groups, rollup_pending, rollup_traffic,"
-    " rollup_pages, rollup_sources, rollup_referrals, rollup_countries, rollup_missing, rollup_titles"
+    " rollup_pages, rollup_sources, rollup_source_details, rollup_referrals, rollup_countries, rollup_missing,"
+    " rollup_titles, renormalised"
 )

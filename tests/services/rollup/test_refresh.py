@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import random
 import threading
-from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,71 +17,17 @@ from hypothesis import strategies as st
 from services.database import connect
 from services.enricher.store import Store
 from services.hit import Hit
-from services.rollup.refresh import LOCK, choose, oldest_pending_age_s, prepare, refresh
+from services.rollup.refresh import choose, oldest_pending_age_s, refresh
+from services.rollups import REFRESH_LOCK
 from services.settings import Settings
-from tests.conftest import Database
 from tests.make import NOW, make_hit
+from tests.services.rollup.conftest import Parts
 from tests.services.rollup.definition import EMPTY, differences, put
 from tests.strategies import examples, row_lists
 from tools.servers import poll
 
 pytestmark = pytest.mark.servers
 DAY = NOW.date()
-
-
-@pytest.fixture
-def database(emptied_database: Database) -> Database:
-    """One database for these tests, emptied before each."""
-    return emptied_database
-
-
-class Parts:
-    """An enricher's store, a refresher, and an eye on both."""
-
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self.settings = settings
-        self.database = database
-        self.eye = database.connect()
-        self._connections = [self.eye]
-        self.store = self.make_store()
-        self.refresher = self.make_refresher()
-
-    def make_store(self) -> Store:
-        connection = connect(self.settings, "enricher")
-        self._connections.append(connection)
-        return Store(connection)
-
-    def make_refresher(self) -> psycopg.Connection[Any]:
-        connection = connect(self.settings, "rollup")
-        self._connections.append(connection)
-        prepare(connection)
-        return connection
-
-    def refresh_all(self, max_hits: int = 20_000) -> int:
-        """Refresh until nothing waits; how many hits were counted."""
-        total = 0
-        while hits := refresh(self.refresher, max_hits):
-            total += hits
-        return total
-
-    def waiting(self) -> int:
-        row = self.eye.execute("select coalesce(sum(hits), 0)::int from rollup_pending").fetchone()
-        assert row
-        return int(row[0])
-
-    def rows(self, sql: str) -> list[Any]:
-        return self.eye.execute(sql).fetchall()
-
-    def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-
-
-@pytest.fixture
-def parts(settings: Settings, database: Database) -> Iterator[Parts]:
-    made = Parts(settings, database)
-    yield made
-    made.close()
 
 
 # Any hits, in any order and batches ---------------------------------------------------------------------------------
@@ -302,7 +247,7 @@ def test_two_refreshers_at_once_count_each_hit_once(parts: Parts) -> None:
 def test_while_one_refreshes_another_does_not_wait(parts: Parts) -> None:
     put(parts.store, make_hit())
     with parts.database.connect() as other:
-        other.execute("select pg_advisory_lock(%s)", [LOCK])
+        other.execute("select pg_advisory_lock(%s)", [REFRESH_LOCK])
         assert refresh(parts.refresher) is None
     assert poll(lambda: refresh(parts.refresher) == 1, 5), "the lock ends with its connection"
 

@@ -1,0 +1,59 @@
+"""`make renormalise`: reads the hits of the running stack again by the rules of this version, with progress."""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.enricher.renormalise import OtherSites, days_to_read, renormalise, rules_of
+from services.enricher.rules import VERSION
+from services.settings import SettingsError, load_settings
+from tools.stack import NoStack, running_urls
+
+
+def main() -> int:
+    """0, or 1 with an error that says what to do."""
+    try:
+        settings = load_settings()
+        with psycopg.connect(running_urls()["OWNER_DATABASE_URL"], connect_timeout=5) as connection:
+            days = days_to_read(connection, settings)
+            rows = 0
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=Console(stderr=True)) as progress:
+                task = progress.add_task("days", total=len(days))
+                for step in renormalise(connection, rules_of(settings), days):
+                    rows += step.rows
+                    progress.update(
+                        task,
+                        description=f"{step.day} {step.site}, {rows:,} hits changed",
+                        advance=step.is_last,
+                    )
+    except (NoStack, OtherSites) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 1
+    except psycopg.Error as error:
+        print(
+            f"PostgreSQL: {type(error).__name__}. Run `make renormalise` again: it goes on where it was.",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"rules {VERSION}: {len(days)} days read, {rows:,} hits changed")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: `make renormalise` goes on where it was")
