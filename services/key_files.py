@@ -26,14 +26,16 @@ def make_once(path: Path, content: bytes, mode: int = 0o600) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        os.fchmod(descriptor, mode)
-        os.write(descriptor, content)
-        os.fsync(descriptor)
+        try:
+            os.fchmod(descriptor, mode)
+            os.write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(scratch, path)
     finally:
-        os.close(descriptor)
-    with contextlib.suppress(FileExistsError):
-        os.link(scratch, path)
-    scratch.unlink()
+        scratch.unlink()  # on a full disk, too: it is tried again and again
     sync_directory(path.parent)
 
 

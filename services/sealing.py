@@ -6,8 +6,8 @@ it; the enricher destroys it when its hour is enriched, which makes every copy o
 when the day's hits are enriched.
 
 A key is a file of 32 bytes in KEY_DIR, shared by all processes of a machine. It is made by whoever needs it
-first (link(2) lets one of several win) and on disk before it is used. Destroyed means: overwritten by
-nothing (length 0, so that nobody makes it anew), synced; the empty file goes a week later.
+first (link(2) lets one of several win) and on disk before it is used. Destroyed means: shortened, which is
+no key's length, overwritten, synced, and emptied, so that nobody makes it anew; the empty file goes a week later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.key_files import make_once
+from services.key_files import make_once, sync_directory
 
 KEY_BYTES = 32
 NONCE_BYTES = 12  # AES-GCM; random, which is safe for 2^32 groups under one key, a key lives an hour
@@ -59,11 +59,13 @@ class KeyFiles:
             if not self._directory.is_dir():
                 raise  # not mounted: the keys are elsewhere, not destroyed
             return None
-        return key if len(key) == KEY_BYTES else None
+        # Nothing but zeros: it was opened as a key and read after it was overwritten.
+        return key if len(key) == KEY_BYTES and any(key) else None
 
     def get_or_make(self, name: str) -> bytes | None:
         """The key, made if it never was; None when it is destroyed. Raises OSError."""
         make_once(self.path(name), secrets.token_bytes(KEY_BYTES))
+        sync_directory(self._directory)  # whoever made it may not have come so far yet, or was killed
         return self.read(name)
 
     def is_alive(self, name: str) -> bool:
@@ -73,9 +75,9 @@ class KeyFiles:
         return False
 
     def is_destroyed(self, name: str) -> bool:
-        """Whether the key was there and is destroyed."""
+        """Whether the key was there and is destroyed, or about to be."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(name).stat().st_size == 0
+            return self.path(name).stat().st_size != KEY_BYTES
         return False
 
     def destroy(self, name: str) -> bool:
@@ -86,10 +88,12 @@ class KeyFiles:
         except FileNotFoundError:
             return False
         try:
-            size = os.fstat(descriptor).st_size
-            if size == 0:
+            if os.fstat(descriptor).st_size == 0:
                 return False
-            os.write(descriptor, bytes(size))
+            # Shortened first: whoever looks in between must not take the zeros for a key, and where this process
+            # is killed in between, what is left is no key either and is destroyed by the next.
+            os.ftruncate(descriptor, KEY_BYTES - 1)
+            os.write(descriptor, bytes(KEY_BYTES - 1))
             os.fsync(descriptor)
             os.ftruncate(descriptor, 0)
             os.fsync(descriptor)
@@ -115,13 +119,13 @@ class KeyFiles:
         return self._directory / f"{self._kind}-{name}.held-by-{holder}"
 
     def names(self) -> list[str]:
-        """Names of the keys that are alive; forgets markers older than a week."""
+        """Names of the keys that are not destroyed to the end; forgets markers older than a week."""
         alive = []
         prefix, suffix = f"{self._kind}-", ".key"
         for path in sorted(self._directory.glob(f"{prefix}*{suffix}")):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                if status.st_size == KEY_BYTES:
+                if status.st_size:
                     alive.append(path.name[len(prefix) : -len(suffix)])
                 elif time.time() - status.st_mtime > MARKER_SECONDS:
                     path.unlink()
@@ -225,7 +229,7 @@ class SealingKeys:
 
 
 class SessionKeys:
-    """Derives session ids under the key of a day."""
+    """Derives session ids under the key of a day. ``destroy_late`` may be called from another thread."""
 
     def __init__(self, directory: Path, timezone: ZoneInfo) -> None:
         self._files = KeyFiles(directory, "session")
@@ -238,13 +242,14 @@ class SessionKeys:
         return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
 
     def _key(self, day: str, now: datetime.datetime) -> bytes | None:
-        if day not in self._keys:
-            if len(self._keys) > 400:
-                self._keys.clear()
+        keys = self._keys
+        if day not in keys:
+            if len(keys) > 400:
+                keys.clear()
             # Too late to begin: a key made now would outlive the promise.
             open_until = self._end_of(day) + SESSION_KEY_LATEST
-            self._keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
-        return self._keys[day]
+            keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
+        return keys[day]
 
     def session_id(
         self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
@@ -287,5 +292,9 @@ class SessionKeys:
         return destroyed
 
     def _forget_destroyed(self) -> None:
-        for day in [day for day, key in self._keys.items() if key and self._files.read(day) is None]:
-            self._keys[day] = None  # destroyed here or by another process
+        """Keep in memory what is a key on disk; what is destroyed, here or by another process, is looked up anew.
+
+        So is a day that had no key: a clock that ran ahead for a moment made it late for that moment only.
+        """
+        known = self._keys.copy()
+        self._keys = {day: key for day, key in known.items() if key and self._files.read(day) == key}

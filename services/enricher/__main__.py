@@ -18,6 +18,7 @@ from services.enricher.agents import Agents
 from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
+from services.enricher.late_keys import keep_destroying_late
 from services.enricher.renormalise import OtherSites, days_to_read, renormalise, rules_of
 from services.enricher.sources import sources_of
 from services.hit_stream import HitStream
@@ -46,6 +47,8 @@ class Stop:
 
 def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop) -> Consumer:
     """The consumer with its parts."""
+    sessions = SessionKeys(settings.key_dir, settings.report_timezone)
+    keep_destroying_late(sessions, log)  # before any server is waited for
     password = settings.redis_password or read_password(settings.key_dir, "redis")
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
@@ -53,7 +56,6 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     wait_until_migrated(settings, "enricher", "select rules from hits limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
-    sessions = SessionKeys(settings.key_dir, settings.report_timezone)
     return Consumer(
         stream=stream,
         connect=lambda: connect(settings, "enricher"),

@@ -97,7 +97,6 @@ class Consumer:
                 self._after_failure(error, next(pauses))
 
     def _after_failure(self, error: Exception, pause_s: float) -> None:
-        self._destroyed(self._sessions.destroy_late(datetime.datetime.now(datetime.UTC)))
         what = (
             "redis"
             if isinstance(error, RedisError)
@@ -145,22 +144,17 @@ class Consumer:
 
     def _keep_house(self, now_s: float) -> list[Entry]:
         """What needs doing now and then; the entries taken over from a consumer that is gone."""
-        now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
-        self._destroyed(self._sessions.destroy_late(now))  # a promise that waits for no server
         self._countries.refresh(now_s)
         self._metrics.country_database.set(self._countries.built_at_s)
         self._metrics.country_database_type.info({"type": self._countries.type})
         self._metrics.backlog.set(self._stream.length())
         oldest = self._stream.oldest_entry_id()
         oldest_s = entry_time_s(oldest) if oldest else None
-        self._destroyed(
-            self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
-        )
-        return self._stream.claim(CLAIM_ENTRIES)
-
-    def _destroyed(self, names: list[str]) -> None:
+        now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
+        names = self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
         if names:
             self._log.info("keys-destroyed", names=names)
+        return self._stream.claim(CLAIM_ENTRIES)
 
     def _process(self, entries: list[Entry]) -> None:
         started_s = time.monotonic()
