@@ -11,7 +11,7 @@ comment on column hits.source_detail is 'Part of the source: the engine of Searc
 comment on column hits.link_tag is 'Name of the parameter by which a mailing or advertising service tagged the link (mc_cid, _hsmi, gclid …), never its value; NULL: none.';
 comment on column hits.bot_class is 'What the bot is for: search, AI, feed, preview, monitor, tool, scraper; NULL: not a bot, or stored before rules 2 under a name that does not say.';
 comment on column hits.subscribers is 'For how many readers a feed fetcher says it asks; NULL: it does not say.';
-comment on column hits.rules is 'Version of the rules that last wrote source, source_detail, channel and bot_class.';
+comment on column hits.rules is 'Version of the rules that last wrote the row.';
 comment on column hits.language is 'Language and region (BCP 47, nothing more: de-CH); NULL: unknown.';
 comment on column hits.screen is 'Class of the screen, named by its commonest size in CSS pixels (390x844 a telephone, 1920x1080 a desktop); NULL: unknown.';
 
@@ -70,6 +70,23 @@ comment on column daily_source_details.pageviews is 'Human hits with event pagev
 comment on column daily_source_details.visitors is 'Distinct sessions of those pageviews in the day. Never added over parts or sources.';
 
 grant select on rollup_source_details, daily_source_details to grafana_reader, grafana_explorer, analyst;
+
+-- A rollup process of the version before, which still runs while this one is deployed, would count hits and leave the
+-- new table without them. It is refused; the hits wait for the new one.
+alter table installation add column rollups smallint not null default 2;
+comment on column installation.rollups is 'Which set of rollups a refresh must know to be let: raised by each migration that adds one.';
+
+create function refuse_older_refresh() returns trigger language plpgsql as $$
+begin
+    if coalesce(nullif(current_setting('footfall.rollups', true), ''), '1')::int < (select rollups from installation) then
+        raise exception 'this rollup process is of an older version than the database'
+            using hint = 'Start the version that migrated it; the hits wait for it.';
+    end if;
+    return null;
+end
+$$;
+comment on function refuse_older_refresh() is 'Keeps a refresh out that does not know all rollups.';
+create trigger refuse_older_refresh before delete on rollup_pending for each statement execute function refuse_older_refresh();
 
 create table renormalised (
     site text not null,

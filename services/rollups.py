@@ -12,6 +12,9 @@ from typing import LiteralString, NamedTuple
 
 # Held (an advisory lock) by whoever changes rollups: a refresh, or one batch of `make renormalise`.
 REFRESH_LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
+# Raise it with each migration that adds a rollup, there in `installation.rollups` too: a refresh of the version
+# before would leave the new table empty, and is refused.
+ROLLUPS_VERSION = 2
 
 
 class Measure(NamedTuple):
@@ -90,25 +93,42 @@ on conflict ({", ".join(unique)}) do update set
 ADD_STATEMENTS = tuple(add_statement(rollup) for rollup in ROLLUPS)
 
 
-def recount_statements(rollup: Rollup, moved: tuple[LiteralString, ...]) -> tuple[LiteralString, ...]:
-    """The statements that count some cells of a site's day anew, from ``hits``; those that are right stay untouched.
+class Recount(NamedTuple):
+    """Statements that count some cells of a site's day anew; those that are right stay untouched.
 
-    The cells are those whose dimensions ``moved`` have values that stand in a temporary table ``moved``. Parameters:
-    ``site``, ``day``. Hits that wait in ``rollup_pending`` are left to the refresh.
+    Parameters: ``site``, ``day``. Hits that wait in ``rollup_pending`` are left to the refresh. Run on one
+    connection, in this order, under the refresh's lock; ``pg_temp.moved`` has a row for each change, old_* and new_*.
     """
+
+    find: LiteralString  # the values whose cells may differ, into pg_temp.moved_here; none: stop here
+    fill: LiteralString
+    take: LiteralString
+    put: LiteralString
+    clean: LiteralString
+
+
+def recount(rollup: Rollup, moved: tuple[LiteralString, ...]) -> Recount:
+    """For the cells whose dimensions ``moved`` had or have a value that changed."""
     key: LiteralString = ", ".join(("site", "day", *rollup.dimensions))
     columns: LiteralString = ", ".join(("site", "day", *rollup.dimensions, *rollup.measures))
     measures: LiteralString = ", ".join(f"{MEASURES[name].plain} as {name}" for name in rollup.measures)
-    where: LiteralString = (
-        "c.site = %(site)s and c.day = %(day)s"
-        f" and exists (select from moved m where {same('m', 'c', moved)})"
-    )
     unchanged: LiteralString = " and ".join(
         (same("n", "c", rollup.dimensions), *(f"n.{name} = c.{name}" for name in rollup.measures))
     )
+    changes: LiteralString = " or ".join(f"old_{name} is distinct from new_{name}" for name in moved)
     table: LiteralString = f"rollup_{rollup.name}"
-    return (
-        f"""-- rollup: recount {table}
+    where: LiteralString = (
+        "c.site = %(site)s and c.day = %(day)s"
+        f" and exists (select from pg_temp.moved_here m where {same('m', 'c', moved)})"
+    )
+    return Recount(
+        find=f"""-- rollup: what moves in {table}
+create temporary table moved_here on commit drop as
+select {", ".join(f"old_{name} as {name}" for name in moved)} from pg_temp.moved where {changes}
+union
+select {", ".join(f"new_{name}" for name in moved)} from pg_temp.moved where {changes}
+""",
+        fill=f"""-- rollup: recount {table}
 create temporary table recounted on commit drop as
 select {key}, {measures}
 from (
@@ -121,14 +141,17 @@ from (
 where ({rollup.where}) and {where}
 group by {key}
 """,
-        f"""-- rollup: take the cells that are no longer so from {table}
+        take=f"""-- rollup: take the cells that are no longer so from {table}
 delete from {table} c
-where {where} and not exists (select from recounted n where {unchanged})
+where {where} and not exists (select from pg_temp.recounted n where {unchanged})
 """,
-        f"""-- rollup: put the cells that are new into {table}
-insert into {table} ({columns}) select {columns} from recounted on conflict do nothing
+        put=f"""-- rollup: put the cells that are new into {table}
+insert into {table} ({columns})
+select {columns}
+from pg_temp.recounted n
+where not exists (select from {table} c where c.site = n.site and c.day = n.day and {unchanged})
 """,
-        "drop table recounted",
+        clean="drop table pg_temp.recounted, pg_temp.moved_here",
     )
 
 

@@ -8,7 +8,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.enricher.renormalise import OtherSites, days_to_read, renormalise, rules_of
+from services.enricher.renormalise import SKIPPED, days_to_read, renormalise
 from services.enricher.rules import VERSION
 from services.settings import SettingsError, load_settings
 from tools.stack import NoStack, running_urls
@@ -19,8 +19,8 @@ def main() -> int:
     try:
         settings = load_settings()
         with psycopg.connect(running_urls()["OWNER_DATABASE_URL"], connect_timeout=5) as connection:
-            days = days_to_read(connection, settings)
-            rows = 0
+            days = days_to_read(connection)
+            rows = skipped = 0
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -28,15 +28,16 @@ def main() -> int:
                 TimeRemainingColumn(),
             )
             with Progress(*columns, console=Console(stderr=True)) as progress:
-                task = progress.add_task("days", total=len(days))
-                for step in renormalise(connection, rules_of(settings), days):
+                task = progress.add_task("sites' days", total=len(days))
+                for step in renormalise(connection, settings, days):
                     rows += step.rows
+                    skipped += step.is_skipped
                     progress.update(
                         task,
                         description=f"{step.day} {step.site}, {rows:,} hits changed",
                         advance=step.is_last,
                     )
-    except (NoStack, OtherSites) as error:
+    except NoStack as error:
         print(error, file=sys.stderr)
         return 1
     except SettingsError as error:
@@ -48,8 +49,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"rules {VERSION}: {len(days)} days read, {rows:,} hits changed")
-    return 0
+    print(f"rules {VERSION}: {len(days) - skipped} sites' days read, {rows:,} hits changed")
+    if skipped:
+        print(f"SITES: {skipped} sites' days were not read: {SKIPPED}", file=sys.stderr)
+    return 1 if skipped else 0
 
 
 if __name__ == "__main__":

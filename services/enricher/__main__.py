@@ -19,7 +19,7 @@ from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
-from services.enricher.renormalise import OtherSites, days_to_read, renormalise, rules_of
+from services.enricher.renormalise import SKIPPED, days_to_read, renormalise
 from services.enricher.sources import sources_of
 from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
@@ -72,22 +72,27 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
 
 def read_again(settings: Settings, log: Logger) -> int:
     """0, or 1 with an error that says what to do."""
+    rows = skipped = 0
     try:
         with connect(settings, "renormalise") as connection:
-            days = days_to_read(connection, settings)
-            left, rows = len(days), 0
-            for step in renormalise(connection, rules_of(settings), days):
+            days = days_to_read(connection)
+            left = len(days)
+            for step in renormalise(connection, settings, days):
                 rows += step.rows
+                skipped += step.is_skipped
                 if step.is_last:
                     left -= 1
-                    log.info("renormalised", site=step.site, day=str(step.day), rows=rows, days_left=left)
+                    log.info("renormalised", day=str(step.day), rows=rows, days_left=left)
                     rows = 0
-    except OtherSites as error:
-        log.error("cannot-renormalise", problem=str(error))
-        return 1
+    except KeyboardInterrupt:
+        log.info("interrupted", what_to_do="run it again: it goes on where it was")
+        return 130
     except psycopg.Error as error:
         log.error("cannot-renormalise", problem=f"PostgreSQL at DATABASE_URL: {type(error).__name__}",
                   what_to_do="is the database up and migrated? Run it again: it goes on where it was")  # fmt: skip
+        return 1
+    if skipped:
+        log.error("not-all-renormalised", setting="SITES", days=skipped, problem=SKIPPED)
         return 1
     return 0
 

@@ -23,6 +23,7 @@ from services.settings import Settings
 
 # A refresh goes on while there is a backlog, but lets other jobs in.
 REFRESH_FOR_S = 10.0
+LOCKED_PAUSE_S = 0.05
 
 
 @dataclass
@@ -78,6 +79,9 @@ def _refresh(parts: Parts) -> None:
     until = time.monotonic() + REFRESH_FOR_S
     while time.monotonic() < until:
         hits = refresh(connection)
+        if hits is None:  # `make renormalise` writes a batch, or another worker counts
+            time.sleep(LOCKED_PAUSE_S)
+            continue
         if not hits:
             break
         parts.metrics.hits.inc(hits)

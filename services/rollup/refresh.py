@@ -16,7 +16,7 @@ from pathlib import Path
 from psycopg import IsolationLevel
 
 from services.database import Connection, load_sql
-from services.rollups import ADD_STATEMENTS, REFRESH_LOCK
+from services.rollups import ADD_STATEMENTS, REFRESH_LOCK, ROLLUPS_VERSION
 
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
 MAX_HITS = 20_000
@@ -57,7 +57,7 @@ def prepare(connection: Connection) -> None:
 
 
 def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
-    """Count waiting hits; how many, 0 when none wait; None while another process refreshes.
+    """Count waiting hits; how many, 0 when none wait; None while another process changes rollups.
 
     The connection must have gone through ``prepare``. Raises ``psycopg.Error``; nothing is counted then.
     """
@@ -87,6 +87,7 @@ def _refresh(connection: Connection, max_hits: int) -> int:
     for statement in ADD_STATEMENTS:
         connection.execute(statement)
     connection.execute(TITLES)
+    connection.execute("select set_config('footfall.rollups', %s, true)", [str(ROLLUPS_VERSION)])
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits
 

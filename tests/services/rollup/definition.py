@@ -57,10 +57,11 @@ COLUMNS = {
 }
 
 
-def differences(connection: Any) -> dict[str, Any]:
+def differences(connection: Any, *views: str) -> dict[str, Any]:
     """What a view has and the definition has not, and the other way round; empty: they are equal."""
     found = {}
-    for view, definition in DEFINITIONS.items():
+    for view in views or DEFINITIONS:
+        definition = DEFINITIONS[view]
         counted = Counter(connection.execute(f"select {COLUMNS[view]} from {view}").fetchall())
         defined = Counter(connection.execute(definition).fetchall())
         if counted != defined:

@@ -23,6 +23,7 @@ from services.enricher.store import Store
 from services.metrics import RollupMetrics
 from services.rollup import jobs
 from services.rollup.schedule import CHANNEL, REFRESH_QUEUE, UPKEEP_QUEUE, Schedule
+from services.rollups import REFRESH_LOCK
 from services.settings import Settings
 from tests.conftest import Database
 from tests.make import Log, make_hit
@@ -117,6 +118,23 @@ def test_a_stored_hit_is_in_the_view_within_2_s(
     assert worker.stop() == 0
     assert [line["action"] for line in worker.lines()][-1] == "stopped"
     assert not [line for line in worker.lines() if line["level"] in ("error", "critical")]
+
+
+def test_a_hit_stored_while_somebody_else_changes_rollups_is_in_the_view_within_2_s(
+    database: Database, settings: Settings, worker: Worker
+) -> None:
+    with connect(settings, "enricher") as writer, database.connect() as other:
+        store = Store(writer)
+        put(store, make_hit())
+        assert poll(lambda: pageviews(database) == 1, 20)
+        for number in range(2, 5):
+            other.execute("select pg_advisory_lock(%s)", [REFRESH_LOCK])  # a batch of `make renormalise`
+            began = time.monotonic()
+            put(store, make_hit())
+            time.sleep(0.7)
+            other.execute("select pg_advisory_unlock(%s)", [REFRESH_LOCK])
+            assert poll(lambda number=number: pageviews(database) == number, 20)
+            assert time.monotonic() - began < 2
 
 
 def test_a_worker_goes_on_after_its_connections_were_cut_and_after_it_was_killed(
