@@ -100,13 +100,12 @@ def _class_of(tags: Iterable[str]) -> BotClass:
 
 
 def _classes_by_name(rules: Iterable[_Rule]) -> dict[str, BotClass]:
-    """The class of each name, where all rules of the first kind that has the name agree."""
-    found: dict[str, tuple[str, set[BotClass]]] = {}
+    """The class of each name: that of its first rule, our own before the package's."""
+    found: dict[str, BotClass] = {}
     for rule in rules:
-        kind, classes = found.setdefault(rule.name, (rule.kind, set()))
-        if kind == rule.kind:
-            classes.add(rule.bot_class)
-    return {name: next(iter(classes)) for name, (_, classes) in found.items() if name and len(classes) == 1}
+        if rule.name not in ("", OTHER_BOT):
+            found.setdefault(rule.name, rule.bot_class)
+    return found
 
 
 class Bots:
@@ -168,7 +167,7 @@ class Bots:
             self._add("(?i)" + "|".join(people[section]), _Rule(f"people's {section}", "", "tool", 0))
 
     def class_of(self, name: str) -> BotClass | None:
-        """The class of a bot by its name; None: no rule has the name, or rules of several classes."""
+        """The class of a bot by its name; None: no rule has the name, or it is ``other bot``."""
         return self._class_of_name.get(name)
 
     def bot_of(self, text: str) -> Bot | None:
@@ -204,12 +203,11 @@ class Bots:
     def _without_peoples(self, text: str) -> str:
         return str(self._passed_over.sub(" ", _MODEL.sub(r"\1", text)))
 
-    @staticmethod
-    def _decide(found: dict[str, _Rule], whole: dict[str, _Rule]) -> Bot | None:
+    def _decide(self, found: dict[str, _Rule], whole: dict[str, _Rule]) -> Bot | None:
         """``found`` speaks for a bot; ``whole``, with what was passed over, for a person."""
         rule = next(_speaking(found, whole), None)
         if rule is not None:
-            return Bot(rule.name, rule.bot_class)
+            return Bot(rule.name, self.class_of(rule.name) or rule.bot_class)
         if "people's browsers" not in whole:
             return Bot(OTHER_BOT, "tool")
         if "people's platforms" not in whole or (

@@ -24,10 +24,9 @@ from services.page_address import Address, canonical_path, parse_address
 from services.settings import Settings
 
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
-MAX_CACHED_PAGES = 20_000  # pages and referrers as sent; about 20 MB at a blog's lengths
+MAX_CACHED_PAGES = 8_000  # pages and referrers as sent; 8 MB at a blog's lengths, 40 at the worst
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# An address that was encoded once too often: its query would be kept, as text.
-_ENCODED = re.compile(r"https?%3A", re.IGNORECASE)
+MAX_ENCODED = 3  # times that an address may have been encoded too often
 # User and password, query and fragment of an address of any scheme.
 _PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
@@ -208,11 +207,16 @@ class Enricher:
 
     def _read_referrer(self, page_host: str, referrer: str) -> str | None:
         """Without fragment, user and port, with the allow-listed part of its query; odd text is kept as text."""
-        if _ENCODED.match(referrer):
-            referrer = unquote(referrer).replace("\0", "")
+        referrer = referrer.strip()
         address = parse_address(referrer)
+        for _ in range(MAX_ENCODED):
+            # Encoded once too often: its query would be kept, as text.
+            if address is not None or "%" not in referrer:
+                break
+            referrer = unquote(referrer).replace("\0", "").strip()
+            address = parse_address(referrer)
         if address is None:
-            return self._redact(_PRIVATE_PARTS.sub("", referrer)) or None
+            return self._redact(_PRIVATE_PARTS.sub("", referrer)).strip() or None
         host = f"[{address.host}]" if ":" in address.host else address.host
         if host != page_host:  # which the row has in clear, and by which the site itself is known
             host = self._redact(host)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from services.enricher.redact import redaction_of
-from services.page_address import Address, host_of, is_local, parse_address
+from services.page_address import Address, host_of, is_local, parse_address, without_www
 from services.settings import Settings
 from services.sites import Sites
 
@@ -27,7 +27,7 @@ MAX_SOURCE = 128
 NAMING_PARAMETERS = ("utm_source", "ref", "source", "via")
 
 SOURCES_FILE = Path(__file__).with_name("sources.toml")
-MAX_CACHED = 20_000  # referrers with a page's host; about 8 MB at a blog's lengths
+MAX_CACHED = 8_000  # referrers with a page's host; 4 MB at a blog's lengths, 30 at the worst
 MAX_CACHED_TEXT = 300  # longer ones are somebody's own
 # Second level of a country's ending: google.co.uk, yandex.com.tr.
 _SECOND_LEVEL = frozenset(
@@ -37,7 +37,9 @@ _NOT_LETTERS = str.maketrans("", "", " _.-+")
 _INTRANET = (".lan", ".internal", ".intranet", ".localdomain", ".home.arpa", ".corp", ".home", ".private")
 # android-app://com.example.reader, and ios-app:// as some readers send it.
 _APP_SCHEMES = ("android-app", "ios-app")
-_NO_ADDRESS_SCHEMES = ("about", "data", "javascript", "mailto", "blob")
+# about:blank, mailto:, tel:, localhost:3000, /a/path; a host in front of a port has a dot.
+_NO_HOST = re.compile(r"/(?!/)|(?:mailto|javascript|data|blob):|[a-z][a-z0-9+-]*:(?!\s)", re.IGNORECASE)
+_PARAMETERS = re.compile(r"[?&;#].*", re.DOTALL)
 
 
 class Source(NamedTuple):
@@ -55,8 +57,9 @@ class Tag(NamedTuple):
     is_ad: bool
 
 
-NO_SOURCE = Source(None, DIRECT)
-OWN = "own"
+NO_SOURCE = Source(None, DIRECT)  # nobody, or nobody's host
+OWN_SITE = Source(None, DIRECT)  # a link within the site; told from NO_SOURCE by identity
+OWN = "own"  # a medium that leaves a source its channel
 
 
 def parameters_of(query: str, redact: Callable[[str], str] = str) -> dict[str, str]:
@@ -64,9 +67,10 @@ def parameters_of(query: str, redact: Callable[[str], str] = str) -> dict[str, s
     parameters: dict[str, str] = {}
     for part in query.split("&"):
         name, _, value = part.partition("=")
+        name = unquote_plus(name).lower()
         text = unquote_plus(value).replace("\0", "").strip()
-        if text:
-            parameters.setdefault(unquote_plus(name).lower(), redact(text))
+        if text and name not in parameters:
+            parameters[name] = redact(text)
     return parameters
 
 
@@ -75,11 +79,18 @@ def key_of(text: str) -> str:
     return text.lower().translate(_NOT_LETTERS)
 
 
-def stem_of(host: str) -> str:
-    """A host without its ending: ``www.google.co.uk`` → ``www.google``."""
+def split_ending(host: str) -> tuple[str, str]:
+    """A host and its ending: ``www.google.co.uk`` → ``www.google``, ``co.uk``."""
     rest, _, last = host.rpartition(".")
     head, _, second = rest.rpartition(".")
-    return head if head and len(last) == 2 and second in _SECOND_LEVEL else rest
+    if head and len(last) == 2 and second in _SECOND_LEVEL:
+        return head, f"{second}.{last}"
+    return rest, last
+
+
+def is_countrys(ending: str) -> bool:
+    """Whether an ending is a country's, or ``com``."""
+    return ending == "com" or len(ending.rpartition(".")[2]) == 2
 
 
 def _ends(host: str) -> Iterable[str]:
@@ -98,15 +109,16 @@ class SourceList:
         self._alone: dict[str, Source] = {}
         self._any_country: dict[str, Source] = {}
         self._alone_any_country: dict[str, Source] = {}
+        self._any_ending: dict[str, Source] = {}
         self._first_label: dict[str, Source] = {}
         self._pages: dict[str, list[tuple[str, Source]]] = {}
         self._names: dict[str, Source] = {}
         self._apps: dict[str, Source] = {}
         self._paths: list[tuple[re.Pattern[str], Source]] = []
         self.tags: dict[str, Tag] = {}
-        self._media: dict[str, str] = {
-            key_of(m): name for name, media in data["media"].items() for m in media
-        }
+        media = [(word, channel) for channel, words in data["media"].items() for word in words]
+        self._media = {key_of(word): channel for word, channel in media if "*" not in word}
+        self._media_with = [(word.strip("*"), channel) for word, channel in media if "*" in word]
         self._nothing = frozenset(data["nothing"]["names"])
         self._through_hosts = tuple("." + host for host in data["through"]["hosts"])
         self._through_paths = [(row["host"], re.compile(row["path"])) for row in data["through"]["paths"]]
@@ -137,6 +149,8 @@ class SourceList:
             self._pages[host].sort(key=lambda page: -len(page[0]))
         elif host.endswith(".**"):
             _put(self._first_label, host[:-3], source)
+        elif host.endswith(".any"):
+            _put(self._any_ending, host[:-4], source)
         elif host.endswith(".*"):
             _put(self._alone_any_country if alone else self._any_country, host[:-2], source)
         else:
@@ -156,12 +170,16 @@ class SourceList:
         return self._by_pattern(host, bare) or self._by_path(path)
 
     def _by_pattern(self, host: str, bare: str) -> Source | None:
-        if found := self._alone_any_country.get(stem_of(bare)):
-            return found
-        for end in _ends(stem_of(host)):
-            if found := self._any_country.get(end):
+        stem, ending = split_ending(bare)
+        if is_countrys(ending):
+            if found := self._alone_any_country.get(stem):
                 return found
-        return self._first_label.get(bare.partition(".")[0]) if bare.count(".") > 1 else None
+            for end in _ends(split_ending(host)[0]):
+                if found := self._any_country.get(end):
+                    return found
+        if found := self._any_ending.get(stem):
+            return found
+        return self._first_label.get(stem.partition(".")[0]) if "." in stem else None
 
     def _by_path(self, path: str) -> Source | None:
         if len(path) < 2:
@@ -177,12 +195,15 @@ class SourceList:
         return self._names.get(key_of(name)) or self._apps.get(name.lower())
 
     def says_nothing(self, name: str) -> bool:
-        """Whether a name is that of no source: ``(none)``, ``undefined``."""
-        return key_of(name.strip("(){}[]<>'\"")) in self._nothing
+        """Whether a name is that of no source: ``(none)``, ``undefined``, ``-``."""
+        key = key_of(name.strip("(){}[]<>'\""))
+        return key in self._nothing or not any(map(str.isalnum, key))
 
     def channel_of_medium(self, medium: str) -> str:
         """A channel, or ``own``."""
-        return self._media.get(key_of(medium), CAMPAIGN)
+        key = key_of(medium)
+        found = self._media.get(key)
+        return found or next((channel for word, channel in self._media_with if word in key), CAMPAIGN)
 
     def through(self, host: str, path: str) -> str | None:
         """The host that a translation or a cache shows; None: the host is none of these."""
@@ -199,8 +220,11 @@ class SourceList:
 
     @staticmethod
     def _covers(entry: str, host: str) -> bool:
-        bare = host.removeprefix("www.")
-        return stem_of(bare) == entry[:-2] if entry.endswith(".*") else bare == entry
+        bare = without_www(host)
+        if not entry.endswith(".*"):
+            return bare == entry
+        stem, ending = split_ending(bare)
+        return stem == entry[:-2] and is_countrys(ending)
 
 
 def _put(table: dict[str, Any], key: str, value: Any) -> None:
@@ -244,7 +268,7 @@ class Sources:
         tag = self._list.tags.get(link_tag) if link_tag else None
         if not query and tag is None:
             return source
-        is_own = bool(referrer) and source is NO_SOURCE
+        is_own = source is OWN_SITE
         named = self._named(site, query, is_own)
         if named is not None:
             source = named
@@ -261,15 +285,17 @@ class Sources:
         for name in NAMING_PARAMETERS[:1] if is_own else NAMING_PARAMETERS:
             value = query.get(name, "").strip()
             if value and not self._list.says_nothing(value):
-                return self._of_name(site, value)
+                source = self._of_name(site, value)
+                if source.name:
+                    return source
         return None
 
     def _channel_of(self, query: Mapping[str, str], source: Source, tag: Tag | None) -> str:
-        medium = query.get("utm_medium", "")
-        if medium:
+        medium, campaign = query.get("utm_medium", ""), query.get("utm_campaign", "")
+        if medium and not self._list.says_nothing(medium):
             channel = self._list.channel_of_medium(medium)
             return source.channel if channel == OWN else channel
-        if query.get("utm_campaign") or (tag and tag.is_ad):
+        if (campaign and not self._list.says_nothing(campaign)) or (tag and tag.is_ad):
             return EMAIL if source.channel == EMAIL else CAMPAIGN
         return source.channel
 
@@ -286,24 +312,24 @@ class Sources:
     # What a text means -----------------------------------------------------------------------------------------
 
     def _of_text(self, site: str, text: str) -> Source:
+        if "://" in text:
+            address = parse_address(text)
+            return self._of_address(site, address) if address else self._of_other_scheme(text)
+        text = _PARAMETERS.sub("", text).strip()
         known = self._list.of_name(text)
         if known:
             return known
-        address = self._address_in(text)
+        if self._list.says_nothing(text) or _NO_HOST.match(text) or is_local(text.lower()):
+            return NO_SOURCE
+        # An address without its scheme.
+        address = parse_address(f"https://{text.lstrip('/')}") if "." in text else None
         if address:
             return self._of_address(site, address)
         return self._called(text, EMAIL if "newsletter" in text.lower() else REFERRAL)
 
     def _called(self, text: str, channel: str = REFERRAL) -> Source:
         """A source that no line of the list names."""
-        return Source(self._redact(text)[:MAX_SOURCE], channel)
-
-    @staticmethod
-    def _address_in(text: str) -> Address | None:
-        """The address that a text is, if only without its scheme."""
-        if "." not in text:
-            return None
-        return parse_address(text if "://" in text else f"https://{text.lstrip('/')}")
+        return Source(self._redact(_PARAMETERS.sub("", text)).strip()[:MAX_SOURCE] or None, channel)
 
     def _of_referrer(self, site: str, page_host: str, referrer: str) -> Source:
         key = (site, page_host, referrer)
@@ -319,19 +345,14 @@ class Sources:
     def _read_referrer(self, site: str, page_host: str, referrer: str) -> Source:
         address = parse_address(referrer)
         if address is None:
-            return self._of_odd_referrer(site, referrer)
-        return NO_SOURCE if address.host == page_host else self._of_address(site, address)
+            return self._of_text(site, referrer)
+        return OWN_SITE if address.host == page_host else self._of_address(site, address)
 
-    def _of_odd_referrer(self, site: str, referrer: str) -> Source:
-        """``android-app://com.example.app/``, and text that is no address: it is kept as text."""
-        scheme, mark, rest = referrer.partition("://")
+    def _of_other_scheme(self, text: str) -> Source:
+        """``android-app://com.example.app/``, or an address whose host is none: that is kept as text."""
+        scheme, _, rest = text.partition("://")
         name = rest.partition("/")[0].strip()
-        if not mark:
-            text = referrer.partition("?")[0].strip()
-            if not text or text.partition(":")[0].lower() in _NO_ADDRESS_SCHEMES:
-                return NO_SOURCE
-            return self._of_text(site, text)
-        if not name:
+        if not name or is_local(name.partition(":")[0].lower()):
             return NO_SOURCE
         if scheme.lower() in _APP_SCHEMES:
             return self._list.of_app(name) or self._called(name)
@@ -340,19 +361,17 @@ class Sources:
     def _of_address(self, site: str, address: Address) -> Source:
         shown = self._list.through(address.host, address.path)
         host, path = (shown, "/") if shown else (address.host, address.path)
-        if self._is_nobody(site, host):
+        if self._site_of(host) == site:
+            return OWN_SITE
+        if _is_nobodys(host):
             return NO_SOURCE
-        return (
-            self._list.of_host(host, path)
-            or self._list.of_app(host)
-            or self._called(host.removeprefix("www."))
-        )
+        return self._list.of_host(host, path) or self._list.of_app(host) or self._called(without_www(host))
 
-    def _is_nobody(self, site: str, host: str) -> bool:
-        """The site itself, and hosts that are nobody's: local, numeric, without a dot."""
-        if "." not in host or ":" in host or host.replace(".", "").isdigit() or host.endswith(_INTRANET):
-            return True
-        return is_local(host) or self._site_of(host) == site
+
+def _is_nobodys(host: str) -> bool:
+    """Hosts that are local, numeric, without a dot."""
+    numeric = ":" in host or host.replace(".", "").isdigit()
+    return numeric or "." not in host or host.endswith(_INTRANET) or is_local(host)
 
 
 def sources_of(settings: Settings) -> Sources:

@@ -165,6 +165,16 @@ def test_the_packaged_list_is_known() -> None:
     assert known >= 0.99 * len(agents)
 
 
+def test_a_name_has_one_class() -> None:
+    """So that `make renormalise`, which knows a bot by its name, says what was said at first."""
+    agents = [agent for row in CRAWLER_USER_AGENTS_DATA for agent in row.get("instances", [])]
+    for agent in (*agents, *(line[0] for line in CLASSED)):
+        bot = BOTS.bot_of(agent)
+        if bot is not None and bot.name != OTHER_BOT:
+            assert bot.bot_class == BOTS.class_of(bot.name), agent
+    assert BOTS.class_of(OTHER_BOT) is None
+
+
 def test_what_is_left_out_of_the_packaged_list_is_in_it() -> None:
     names = {name_in(row["pattern"]) for row in CRAWLER_USER_AGENTS_DATA}
     assert set(DATA["crawler_list"]["leave_out"]) <= names

@@ -322,7 +322,8 @@ def test_a_title_is_redacted() -> None:
 
 
 def test_a_source_is_redacted() -> None:
-    assert enrich(url=f"https://blog.example/?ref={TOKEN}").source == "…"
+    assert enrich(url=f"https://blog.example/?ref=friend+{TOKEN}").source == "friend …"
+    assert enrich(url=f"https://blog.example/?ref={TOKEN}").source is None
 
 
 def test_redaction_may_be_switched_off() -> None:
