@@ -9,6 +9,7 @@ import datetime
 import re
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote, unquote_plus
 
@@ -19,7 +20,7 @@ from services.enricher.client import language_of, screen_class
 from services.enricher.redact import redaction_of
 from services.enricher.rules import VERSION
 from services.enricher.sources import Sources, parameters_of
-from services.hit import Hit, RawHit
+from services.hit import PAGEVIEW, Hit, RawHit
 from services.page_address import Address, canonical_path, parse_address
 from services.settings import Settings
 
@@ -53,6 +54,11 @@ class _Page(msgspec.Struct, frozen=True):
     link_tag: str | None
 
 
+@lru_cache(100)
+def _day_of(text: str) -> datetime.date:
+    return datetime.date.fromisoformat(text)
+
+
 def _decoded_path(path: str) -> str:
     """Percent-decoded where that gives valid UTF-8, else as sent."""
     if "%" not in path:
@@ -82,16 +88,15 @@ class Enricher:
         self._sources = sources
         self._country_of = country_of
         self._sessions = sessions
+        self._title_of = lru_cache(MAX_CACHED_PAGES)(self._read_title)
         self._pages: dict[str, _Page] = {}
         self._referrers: dict[tuple[str, str], str | None] = {}
 
     def enrich(self, raw: RawHit, now: datetime.datetime) -> Hit:
         """The hit. Raises ``CannotEnrich``."""
         page = self._page_of(raw.url)
-        title = self._redact(raw.title) or None
-        status = raw.status
-        if status is None and title and self._missing.search(title):
-            status = 404
+        title, is_missing = self._title_of(raw.title)
+        status = 404 if raw.status is None and is_missing else raw.status
         referrer = self._referrer_of(page.host, raw.referrer)
         source = self._sources.source_of(raw.site, page.host, page.parameters, referrer or "", page.link_tag)
         agent = self._agents.agent_of(raw.user_agent)
@@ -102,13 +107,13 @@ class Enricher:
         return Hit(
             hit_id=uuid.UUID(bytes=raw.hit_id),
             received_at=_EPOCH + datetime.timedelta(microseconds=raw.received_at_us),
-            day=datetime.date.fromisoformat(raw.day),
+            day=_day_of(raw.day),
             site=raw.site,
             host=page.host,
             path=page.path,
             query=page.query,
             title=title,
-            event=self._redact(raw.event),
+            event=raw.event if raw.event == PAGEVIEW else self._redact(raw.event),
             props=self._props_of(raw.props),
             status=status,
             referrer=referrer,
@@ -135,6 +140,11 @@ class Enricher:
             screen=screen_class(raw.screen),
             rules=VERSION,
         )
+
+    def _read_title(self, title: str) -> tuple[str | None, bool]:
+        """What is kept of a title, and whether it is that of a missing page."""
+        kept = self._redact(title)
+        return kept or None, bool(kept and self._missing.search(kept))
 
     def _props_of(self, props: dict[str, str | int | float | bool] | None) -> str | None:
         """The properties as JSON; an outbound link may hold what a page's address may."""
