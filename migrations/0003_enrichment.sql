@@ -1,6 +1,9 @@
 -- What enrichment knows beside the contract's columns: the part of a source, how a link was tagged, the class of a bot
 -- and its readers, and the rules that said so. Columns without a rewrite: NULL and a constant cost old rows nothing.
 
+-- The view first, as a reader of it locks view and table in this order; the other way round one of both would lose.
+lock table explore_hits in access exclusive mode;
+
 alter table hits
     add column source_detail text,
     add column link_tag text,
@@ -76,6 +79,9 @@ grant select on rollup_source_details, daily_source_details to grafana_reader, g
 alter table installation add column rollups smallint not null default 2;
 comment on column installation.rollups is 'Which set of rollups a refresh must know to be let: raised by each migration that adds one.';
 
+alter table installation add column sites text;
+comment on column installation.sites is 'SITES as the migrate command last saw it, in one spelling; NULL: it has not yet.';
+
 create function refuse_older_refresh() returns trigger language plpgsql as $$
 begin
     if coalesce(nullif(current_setting('footfall.rollups', true), ''), '1')::int < (select rollups from installation) then
@@ -97,4 +103,5 @@ create table renormalised (
 comment on table renormalised is 'How far `make renormalise` is: days of a site whose hits were read again to the end.';
 comment on column renormalised.site is 'Site of the hits.';
 comment on column renormalised.day is 'Day of the hits.';
+grant select on renormalised to analyst;
 comment on column renormalised.rules is 'Version of the rules that they were read by.';

@@ -5,8 +5,9 @@ Shared: the enricher looks addresses up, the rollup checks a file before it puts
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
 import maxminddb
 
@@ -24,6 +25,28 @@ _CODES = """
 """
 COUNTRIES = frozenset(_CODES.split())
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96: an IPv4 address as IPv6 sockets write it
+
+
+class Facts(NamedTuple):
+    """What a database says of itself."""
+
+    built_at_s: int  # Unix time
+    type: str  # such as `GeoLite2-Country`
+    nodes: int
+
+
+def facts_of(path: str | os.PathLike[str]) -> Facts:
+    """Raises ``OSError``, ``ValueError``, and ``maxminddb.InvalidDatabaseError`` for what is no database.
+
+    By the reader in Python and never by that in C, whose ``metadata()`` ends the process (SIGSEGV, maxminddb 3.2.0)
+    on a key that it does not know. It maps nothing, so that the file may be written over meanwhile.
+    """
+    try:
+        with maxminddb.open_database(path, maxminddb.MODE_FILE) as reader:
+            metadata = reader.metadata()
+    except (TypeError, KeyError, RecursionError) as error:
+        raise maxminddb.InvalidDatabaseError(f"odd metadata: {type(error).__name__}") from None
+    return Facts(int(metadata.build_epoch), str(metadata.database_type)[:60], int(metadata.node_count))
 
 
 def country_in(record: Any) -> str | None:

@@ -113,7 +113,7 @@ def is_local(host: str) -> bool:
     """Whether a host is on the sender's own machine or network: a build, not a site."""
     if host in _LOCAL_NAMES or host.endswith(_LOCAL_ENDINGS):
         return True
-    if not (":" in host or host[-1].isdigit()):
+    if not (":" in host or host[-1:].isdigit()):
         return False
     try:
         address = ipaddress.ip_address(host)

@@ -16,7 +16,9 @@ import contextlib
 import datetime
 import hashlib
 import os
+import re
 import secrets
+import threading
 import time
 import uuid
 from collections.abc import Collection
@@ -38,6 +40,9 @@ SEALING_GRACE_SECONDS = 60
 GRACE = datetime.timedelta(seconds=SEALING_GRACE_SECONDS)
 # Contract guarantee 3: a day's key is destroyed at the latest 6 h after the day's end.
 SESSION_KEY_LATEST = datetime.timedelta(hours=6)
+
+
+_NAME = re.compile(r"[0-9]{10}|[0-9]{4}-[0-9]{2}-[0-9]{2}")  # an hour, a day
 
 
 class KeyFiles:
@@ -125,8 +130,11 @@ class KeyFiles:
         for path in sorted(self._directory.glob(f"{prefix}*{suffix}")):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
+                name = path.name[len(prefix) : -len(suffix)]
+                if not _NAME.fullmatch(name):
+                    continue  # somebody else's file
                 if status.st_size:
-                    alive.append(path.name[len(prefix) : -len(suffix)])
+                    alive.append(name)
                 elif time.time() - status.st_mtime > MARKER_SECONDS:
                     path.unlink()
         return alive
@@ -235,6 +243,7 @@ class SessionKeys:
         self._files = KeyFiles(directory, "session")
         self._timezone = timezone
         self._keys: dict[str, bytes | None] = {}
+        self._destroying = threading.Lock()  # or a key read just before would stay in memory for a round
 
     def _end_of(self, day: str) -> datetime.datetime:
         after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
@@ -275,20 +284,22 @@ class SessionKeys:
             now if oldest_entry_s is None else datetime.datetime.fromtimestamp(oldest_entry_s, datetime.UTC)
         )
         destroyed = []
-        for day in self._files.names():
-            enriched = self._end_of(day) + GRACE < min(now, enriched_until)
-            if enriched and not self._files.is_held(day) and self._files.destroy(day):
-                destroyed.append(day)
-        self._forget_destroyed()
+        with self._destroying:
+            for day in self._files.names():
+                enriched = self._end_of(day) + GRACE < min(now, enriched_until)
+                if enriched and not self._files.is_held(day) and self._files.destroy(day):
+                    destroyed.append(day)
+            self._forget_destroyed()
         return destroyed
 
     def destroy_late(self, now: datetime.datetime) -> list[str]:
         """Destroy the keys of days that ended 6 h ago, whoever waits for them; their names."""
         # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
         latest = SESSION_KEY_LATEST - GRACE
-        days = [day for day in self._files.names() if self._end_of(day) + latest < now]
-        destroyed = [day for day in days if self._files.destroy(day)]
-        self._forget_destroyed()
+        with self._destroying:
+            days = [day for day in self._files.names() if self._end_of(day) + latest < now]
+            destroyed = [day for day in days if self._files.destroy(day)]
+            self._forget_destroyed()
         return destroyed
 
     def _forget_destroyed(self) -> None:

@@ -8,6 +8,11 @@ from services.page_address import without_www
 from services.settings import Site
 
 
+def text_of(sites: Sequence[Site]) -> str:
+    """SITES in one spelling: ``*``, or ``shop.example=example.com, example.com`` in the order of the hosts."""
+    return ", ".join(sorted(f"{entry.host}={entry.site}" for entry in sites)) or "*"
+
+
 class Sites:
     """The sites of this installation."""
 

@@ -8,7 +8,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.enricher.renormalise import SKIPPED, days_to_read, renormalise
+from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
 from services.enricher.rules import VERSION
 from services.settings import SettingsError, load_settings
 from tools.stack import NoStack, running_urls
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         settings = load_settings()
         with psycopg.connect(running_urls()["OWNER_DATABASE_URL"], connect_timeout=5) as connection:
-            days = days_to_read(connection)
+            days = days_to_read(connection, settings)
             rows = skipped = 0
             columns = (
                 TextColumn("{task.description}"),
@@ -37,7 +37,7 @@ def main() -> int:
                         description=f"{step.day} {step.site}, {rows:,} hits changed",
                         advance=step.is_last,
                     )
-    except NoStack as error:
+    except (NoStack, OtherSites) as error:
         print(error, file=sys.stderr)
         return 1
     except SettingsError as error:

@@ -19,7 +19,7 @@ from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
-from services.enricher.renormalise import SKIPPED, days_to_read, renormalise
+from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
 from services.enricher.sources import sources_of
 from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
@@ -75,7 +75,7 @@ def read_again(settings: Settings, log: Logger) -> int:
     rows = skipped = 0
     try:
         with connect(settings, "renormalise") as connection:
-            days = days_to_read(connection)
+            days = days_to_read(connection, settings)
             left = len(days)
             for step in renormalise(connection, settings, days):
                 rows += step.rows
@@ -84,6 +84,9 @@ def read_again(settings: Settings, log: Logger) -> int:
                     left -= 1
                     log.info("renormalised", day=str(step.day), rows=rows, days_left=left)
                     rows = 0
+    except OtherSites as error:
+        log.error("cannot-renormalise", setting="SITES", problem=str(error))
+        return 1
     except KeyboardInterrupt:
         log.info("interrupted", what_to_do="run it again: it goes on where it was")
         return 130

@@ -39,7 +39,10 @@ _CLASS_OF_TAG: dict[str, BotClass] = {
     "http-library": "tool",
     "browser-automation": "tool",
 }
-_SUBSCRIBERS = re.compile(r"(?<![\d.,])(\d{1,9})[ _-]?(?:subscribers?|readers?|users?)\b", re.IGNORECASE)
+_SUBSCRIBERS = re.compile(
+    r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,2}|\d{1,9})[ _-]?(?:subscribers?|readers?|users?)\b",
+    re.IGNORECASE | re.ASCII,
+)
 # The model of a telephone, chosen by its make: what stands behind Android's version, unless it says what it is.
 _MODEL = re.compile(
     r"(?<=Android)([ /][\w.]+; ?(?:[a-z]{2}[-_][a-z]{2,4}; ?)?)"
@@ -65,6 +68,7 @@ class _Rule(NamedTuple):
     name: str
     bot_class: BotClass
     weight: int  # the length of the word
+    word: str = ""  # of our own names: what to look for in the text
 
 
 def pattern_of(word: str) -> str:
@@ -139,7 +143,8 @@ class Bots:
         for bot_class in CLASSES:
             for name, words in data["bots"].get(bot_class, {}).items():
                 for word in words:
-                    self._add(pattern_of(word), _Rule("bot", name, bot_class, len(word)))
+                    plain = word.strip("^*$").partition("*")[0].lower()
+                    self._add(pattern_of(word), _Rule("bot", name, bot_class, len(word), plain))
         for kind, section in (("word", "words"), ("app's word", "apps_words")):
             for bot_class in CLASSES:
                 for word in data[section].get(bot_class, []):
@@ -191,13 +196,18 @@ class Bots:
     def _found(self, text: str) -> dict[str, _Rule]:
         """Of each kind of rule the weightiest that the text matches."""
         found: dict[str, _Rule] = {}
+        named: list[_Rule] = []
         for index in self._set.Match(text) or ():
             rule = self._rules[index]
-            if rule.kind not in found or found[rule.kind].weight < rule.weight:
+            if rule.kind == "bot":
+                named.append(rule)
+            elif rule.kind not in found or found[rule.kind].weight < rule.weight:
                 found[rule.kind] = rule
         for rule, pattern in self._others:
             if pattern.search(text):
                 found.setdefault(rule.kind, rule)
+        if named:
+            found["bot"] = named[0] if len(named) == 1 else _meant(named, text.lower())
         return found
 
     def _without_peoples(self, text: str) -> str:
@@ -217,11 +227,28 @@ class Bots:
         return None
 
 
+def _meant(named: list[_Rule], text: str) -> _Rule:
+    """The name that is meant: no tool where another is named, then the first, then the longest.
+
+    Feedly says "like FeedFetcher-Google", LinkedInBot tells its library, ClaudeBot its owner's address.
+    """
+
+    def rank(rule: _Rule) -> tuple[bool, int, int]:
+        place = text.find(rule.word)
+        return rule.bot_class == "tool", place if place >= 0 else len(text), -rule.weight
+
+    return min(named, key=rank)
+
+
 def _speaking(found: dict[str, _Rule], whole: dict[str, _Rule]) -> Iterator[_Rule]:
     """The rules that speak for a bot, the surest first."""
-    for kind in ("bot", "listed", "absurd"):
-        if kind in found:
-            yield found[kind]
+    ours, listed = found.get("bot"), found.get("listed")
+    # A bot that tells its library is not the library.
+    if ours and listed and ours.bot_class == "tool" != listed.bot_class:
+        yield listed
+    for rule in (ours, listed, found.get("absurd")):
+        if rule:
+            yield rule
     words = [found[kind] for kind in ("word", "app's word") if kind in found]
     if "people's apps" in whole and found.keys().isdisjoint(_NO_APPS):
         words = [rule for rule in words if rule.kind != "app's word"]
@@ -234,5 +261,5 @@ def _speaking(found: dict[str, _Rule], whole: dict[str, _Rule]) -> Iterator[_Rul
 
 def _subscribers_in(text: str) -> int | None:
     match = _SUBSCRIBERS.search(text)
-    number = int(match[1]) if match else None
+    number = int(match[1].replace(",", "")) if match else None
     return number if number is not None and number <= MAX_SUBSCRIBERS else None

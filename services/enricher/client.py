@@ -44,7 +44,7 @@ def language_of(tag: str) -> str | None:
 def screen_class(size: str) -> str | None:
     """The class of a screen, named by its commonest size: ``1903x1071`` → ``1920x1080``; None: unknown.
 
-    The class nearest by the ratio of both sides, whichever way the screen is turned.
+    The class nearest by the ratios of both sides, whichever way the screen is turned.
     """
     match = _SCREEN.fullmatch(size)
     if not match:
@@ -52,5 +52,5 @@ def screen_class(size: str) -> str | None:
     short, long = sorted((int(match[1]), int(match[2])))
     if short < 1:
         return None
-    near = min(SCREENS, key=lambda s: abs(math.log(long / s[0])) + abs(math.log(short / s[1])))
+    near = min(SCREENS, key=lambda s: math.hypot(math.log(long / s[0]), math.log(short / s[1])))
     return f"{near[1]}x{near[0]}" if near[0] <= _PORTRAIT_UP_TO else f"{near[0]}x{near[1]}"

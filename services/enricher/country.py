@@ -41,9 +41,8 @@ def _open_copy(path: Path) -> _Opened | None:
         copy.flush()
         if _identity(os.fstat(file.fileno())) != identity:
             return None
-        reader = maxminddb.open_database(copy.name)
-        metadata = reader.metadata()
-        return _Opened(reader, identity, int(metadata.build_epoch), str(metadata.database_type)[:60])
+        facts = country_database.facts_of(copy.name)
+        return _Opened(maxminddb.open_database(copy.name), identity, facts.built_at_s, facts.type)
 
 
 class Countries:

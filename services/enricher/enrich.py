@@ -28,6 +28,7 @@ MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
 MAX_CACHED_PAGES = 8_000  # pages and referrers as sent; 8 MB at a blog's lengths, 40 at the worst
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MAX_ENCODED = 3  # times that an address may have been encoded too often
+_STILL_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 # User and password, query and fragment of an address of any scheme.
 _PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
@@ -70,7 +71,7 @@ def _decoded_path(path: str) -> str:
 
 
 class Enricher:
-    """Enriches under fixed settings; remembers the last pages, which no person is in."""
+    """Enriches under fixed settings; remembers the last pages, titles and referrers in memory, beside no person."""
 
     def __init__(
         self,
@@ -225,6 +226,8 @@ class Enricher:
                 break
             referrer = unquote(referrer).replace("\0", "").strip()
             address = parse_address(referrer)
+        if address is None and _STILL_ENCODED.search(referrer):
+            referrer = referrer.partition("%")[0]
         if address is None:
             return self._redact(_PRIVATE_PARTS.sub("", referrer)).strip() or None
         host = f"[{address.host}]" if ":" in address.host else address.host

@@ -22,7 +22,7 @@ from services.enricher.rules import VERSION
 from services.enricher.sources import parameters_of, sources_of
 from services.rollups import REFRESH_LOCK, ROLLUPS, Recount, recount, same
 from services.settings import Settings
-from services.sites import Sites
+from services.sites import Sites, text_of
 
 # Rows. A batch takes 0.5 to 1 s on a day of 300,000 hits and 250,000 cells of rollup_referrals.
 BATCH = 10_000
@@ -31,6 +31,10 @@ OPEN_DAYS = 2
 # What to say of days that were skipped.
 SKIPPED = "their hits stand under another site than SITES gives; set SITES to what the services ran with"
 MIN_APART_S = 0.3  # longer than the schedule waits between refreshes
+
+
+class OtherSites(Exception):
+    """SITES is not what the services run with: what is the site itself would be taken for a source."""
 
 
 Values = tuple[str | None, ...]
@@ -75,9 +79,17 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
     )
 
 
-def days_to_read(connection: Connection) -> list[SiteDay]:
-    """Sites' days whose hits are kept and were not read by these rules yet, the newest first."""
+def days_to_read(connection: Connection, settings: Settings) -> list[SiteDay]:
+    """Sites' days whose hits are kept and were not read by these rules yet, the newest first.
+
+    Raises ``OtherSites``.
+    """
     with connection.transaction():
+        row = connection.execute("select sites from installation").fetchone()
+        if row and row[0] not in (None, text_of(settings.sites)):
+            raise OtherSites(
+                f"SITES: it is {text_of(settings.sites)} here, but the services run with {row[0]}; set it to the same"
+            )
         days: list[SiteDay] = connection.execute(
             """
             select l.site, l.day

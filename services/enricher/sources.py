@@ -37,9 +37,13 @@ _NOT_LETTERS = str.maketrans("", "", " _.-+")
 _INTRANET = (".lan", ".internal", ".intranet", ".localdomain", ".home.arpa", ".corp", ".home", ".private")
 # android-app://com.example.reader, and ios-app:// as some readers send it.
 _APP_SCHEMES = ("android-app", "ios-app")
-# about:blank, mailto:, tel:, localhost:3000, /a/path; a host in front of a port has a dot.
-_NO_HOST = re.compile(r"/(?!/)|(?:mailto|javascript|data|blob):|[a-z][a-z0-9+-]*:(?!\s)", re.IGNORECASE)
-_PARAMETERS = re.compile(r"[?&;#].*", re.DOTALL)
+# about:blank, tel:, localhost:3000, /a/path.
+_NO_HOST = re.compile(
+    r"/(?!/)|(?:about|blob|data|file|https?|javascript|localhost|mailto|sms|tel|view-source):|[a-z+-]+-extension:",
+    re.IGNORECASE,
+)
+# What follows a name or an address: ?a=b, ;a=b, &a=b, and a fragment; not R&D.
+_PARAMETERS = re.compile(r"(?:\?|(?<=\S)[&;][\w.-]+=|(?<=\S)#).*", re.DOTALL)
 
 
 class Source(NamedTuple):
@@ -351,8 +355,9 @@ class Sources:
     def _of_other_scheme(self, text: str) -> Source:
         """``android-app://com.example.app/``, or an address whose host is none: that is kept as text."""
         scheme, _, rest = text.partition("://")
-        name = rest.partition("/")[0].strip()
-        if not name or is_local(name.partition(":")[0].lower()):
+        name = rest.partition("/")[0].rpartition("@")[2].strip()
+        host = name.partition(":")[0].lower()
+        if not host or is_local(host):
             return NO_SOURCE
         if scheme.lower() in _APP_SCHEMES:
             return self._list.of_app(name) or self._called(name)

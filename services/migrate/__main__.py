@@ -18,6 +18,7 @@ from services.migrate.runner import (
     MigrationError,
     migrate,
     set_passwords,
+    set_sites,
     set_timezone,
 )
 from services.settings import SettingsError, load_settings
@@ -46,8 +47,17 @@ def main(arguments: list[str]) -> int:
             log,
         )
         with connection:
-            applied = migrate(connection, MIGRATIONS)
+            applied = migrate(
+                connection,
+                MIGRATIONS,
+                lambda name: log.warning(
+                    "waiting",
+                    what=f"locks for {name}",
+                    what_to_do="end the long statement on hits that holds them (pg_stat_activity)",
+                ),
+            )
             former = set_timezone(connection, settings.report_timezone.key)
+            set_sites(connection, settings.sites)
             set_passwords(
                 connection, {role: read_password(settings.key_dir, role) for role in PASSWORD_ROLES}
             )

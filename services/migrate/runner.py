@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from services.database import Connection, load_sql
+from services.database import Connection, load_sql, pauses_s
+from services.settings import Site
+from services.sites import text_of
 
 LOCK = 0x666F6F7466616C  # "footfal", as a number: one lock for all runners
 
@@ -60,8 +64,14 @@ def migrations_in(directory: Path) -> list[Migration]:
     return found
 
 
-def migrate(connection: Connection, directory: Path) -> list[str]:
-    """Apply what is missing; the names of what was applied. The connection must be in autocommit mode."""
+def migrate(
+    connection: Connection, directory: Path, waiting: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Apply what is missing; the names of what was applied. The connection must be in autocommit mode.
+
+    ``waiting`` is told the name of a migration that does not get its locks; it is tried again. Raises
+    ``MigrationError``.
+    """
     migrations = migrations_in(directory)
     connection.execute("select pg_advisory_lock(%s)", [LOCK])
     try:
@@ -72,7 +82,7 @@ def migrate(connection: Connection, directory: Path) -> list[str]:
         _refuse_strangers(migrations, applied)
         todo = [migration for migration in migrations if migration.number not in applied]
         for migration in todo:
-            _apply(connection, migration)
+            _apply(connection, migration, waiting)
         return [migration.path.name for migration in todo]
     finally:
         if not connection.closed:
@@ -94,16 +104,33 @@ def _refuse_strangers(migrations: list[Migration], applied: dict[int, str]) -> N
             )
 
 
-def _apply(connection: Connection, migration: Migration) -> None:
+def _apply(connection: Connection, migration: Migration, waiting: Callable[[str], None]) -> None:
+    """Once its locks are to be had; each time it waits 3 s at most, because all others wait behind it.
+
+    Raises ``MigrationError``.
+    """
+    for pause_s in pauses_s():
+        if _applied(connection, migration):
+            break
+        waiting(migration.path.name)
+        time.sleep(pause_s)
+
+
+def _applied(connection: Connection, migration: Migration) -> bool:
+    """Whether it got its locks. Raises ``MigrationError``."""
     try:
         with connection.transaction():
+            connection.execute("set local lock_timeout = '3s'")
             connection.execute(load_sql(migration.path))
             connection.execute(
                 "insert into schema_migrations (number, name, sha256) values (%s, %s, %s)",
                 [migration.number, migration.path.name, migration.sha256],
             )
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return False
     except psycopg.Error as error:
         raise MigrationError(f"{migration.path.name} failed and was rolled back: {error}") from error
+    return True
 
 
 def set_timezone(connection: Connection, report_timezone: str) -> str | None:
@@ -121,6 +148,11 @@ def set_timezone(connection: Connection, report_timezone: str) -> str | None:
     ).fetchone()
     connection.execute("update installation set report_timezone = %s", [report_timezone])
     return row[0] if row and row[1] and row[0] != report_timezone else None
+
+
+def set_sites(connection: Connection, sites: Sequence[Site]) -> None:
+    """Write which sites are counted: `make renormalise` must read history under the same."""
+    connection.execute("update installation set sites = %s", [text_of(sites)])
 
 
 def set_passwords(connection: Connection, passwords: dict[str, str]) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import maxminddb
 
-from services.country_database import country_of
+from services.country_database import country_of, facts_of
 from services.rollup.download import Metered, NotFetched, NotThere, answer_of, deadline_s
 from services.settings import Settings
 
@@ -76,27 +76,25 @@ def _fetch(settings: Settings, address: str, checksum: str | None, until_s: floa
 def _built_at_s(path: Path, now: datetime.datetime) -> int:
     """When a fetched database was built. Raises ``NotFetched`` unless it is a whole one of countries."""
     try:
+        facts = facts_of(path)
         with maxminddb.open_database(path) as reader:
-            metadata = reader.metadata()
             unknown = [address for address in WELL_KNOWN if country_of(reader, address) is None]
-            if metadata.node_count < MIN_NODES or unknown:
+            if facts.nodes < MIN_NODES or unknown:
                 raise NotFetched(
-                    f"it is no whole country database: {metadata.node_count} nodes, no country for {unknown}"
+                    f"it is no whole country database: {facts.nodes} nodes, no country for {unknown}"
                 )
-            built_at_s = int(metadata.build_epoch)
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
         raise NotFetched(f"it is no database in MaxMind's format ({type(error).__name__})") from None
-    if built_at_s > now.timestamp() + 86_400:
+    if facts.built_at_s > now.timestamp() + 86_400:
         raise NotFetched("it says that it was built in the future; is this machine's clock right?")
-    return built_at_s
+    return facts.built_at_s
 
 
 def _present(path: Path) -> tuple[int, str]:
     """When the database in place was built, and its type; 0 and nothing for none. Never maps the file."""
     try:
-        with maxminddb.open_database(path, maxminddb.MODE_FILE) as reader:
-            metadata = reader.metadata()
-            return int(metadata.build_epoch), str(metadata.database_type)
+        facts = facts_of(path)
+        return facts.built_at_s, facts.type
     except (OSError, ValueError, maxminddb.InvalidDatabaseError):
         return 0, ""
 

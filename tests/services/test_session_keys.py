@@ -437,3 +437,12 @@ def test_the_same_text_cut_elsewhere_is_another_person(
     other = (text[:first], text[first:second], text[second:])
     same = keys.session_id(DAY, *one, NOW) == keys.session_id(DAY, *other, NOW)
     assert same == (one == other)
+
+
+def test_a_stray_file_among_the_keys_is_passed_over(tmp_path: Path) -> None:
+    keys = make_sessions(tmp_path)
+    assert session_of(keys)
+    for name in ("session-2026-01-01 copy.key", "session-x.key", "session-.key"):
+        (tmp_path / "keys" / name).write_bytes(b"k" * 32)
+    assert keys.destroy_late(NOW + datetime.timedelta(days=2)) == [DAY]
+    assert keys.destroy_ended(NOW + datetime.timedelta(days=2), None) == []

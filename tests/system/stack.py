@@ -16,6 +16,8 @@ from typing import Any
 
 import psycopg
 
+from services.settings import CATALOGUE
+
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
@@ -61,8 +63,14 @@ class Stack:
 
     def __post_init__(self) -> None:
         pixel, postgres, redis, grafana = free_ports(4)
-        # As from a shell: `make test` hands its own flags on.
-        shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        # As from a shell, but for its settings and the flags of `make test`: nothing is asked of the network.
+        settings = {setting.name for setting in CATALOGUE}
+        settings |= {f"{name}_FILE" for name in settings}
+        shell = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MAKE") and name not in settings
+        }
         self.environ = {
             **shell,
             "DATA_DIR": str(self.data_dir),

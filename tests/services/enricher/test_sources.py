@@ -383,6 +383,15 @@ ODD = [
     ("tel:+41791234567", "", None, "Direct"),
     ("mailto:a@friend.example", "", None, "Direct"),
     ("android-app://", "", None, "Direct"),
+    ("http://:80/", "", None, "Direct"),
+    ("http%3a%2f%2f%3a80", "", None, "Direct"),
+    ("https://www.google.com/", "utm_source=http://:80", "Search", "Search"),
+    # Names with odd letters.
+    ("", "utm_source=facebook:ad", "facebook:ad", "Referral"),
+    ("", "utm_source=launch:2024", "launch:2024", "Referral"),
+    ("", "utm_source=R%26D", "R&D", "Referral"),
+    ("", "utm_source=%23launch", "#launch", "Referral"),
+    ("", "utm_source=q3;newsletter", "q3;newsletter", "Email"),
     ("friend.example:8080/x", "", "friend.example", "Referral"),
     ("Note: a text", "", "Note: a text", "Referral"),
     # What follows a name is not part of it.
@@ -430,6 +439,7 @@ def test_what_looks_like_something_else_is_not(
         "friend.example%2Fp%3Fq%3Dsecret",
         "friend.example/p?q=secret",
         "android-app://friend.example/p%3Fq=secret",
+        "friend.example%2525253Fq%3Dsecret",
     ],
 )
 def test_a_query_is_not_kept_however_often_it_is_encoded(referrer: str) -> None:

@@ -101,6 +101,29 @@ def test_what_is_new_is_applied_alone(empty: Database, folder: Path) -> None:
         assert migrate(connection, folder) == ["0003_words.sql"]
 
 
+def test_a_migration_waits_for_its_locks_and_lets_others_pass(empty: Database, tmp_path: Path) -> None:
+    """A long question on hits, and a reader of the view that comes meanwhile, neither fail it nor wait for it."""
+    paths = sorted(MIGRATIONS.glob("*.sql"))
+    for path in paths[:2]:
+        (tmp_path / path.name).write_text(path.read_text())
+    told: list[str] = []
+    with empty.connect() as owner, empty.connect() as analyst, empty.connect() as reader:
+        migrate(owner, tmp_path)
+        make_partitions(owner)
+        with analyst.transaction():
+            analyst.execute("select count(*) from hits")
+            thread = threading.Thread(target=migrate, args=(owner, MIGRATIONS, told.append))
+            thread.start()
+            assert poll(lambda: bool(told), 20), "it says that it waits"
+            reader.execute("set statement_timeout = '10s'")
+            reader.execute("select count(*) from explore_hits")
+            time.sleep(1)
+        thread.join(30)
+        assert not thread.is_alive()
+        assert reader.execute("select max(number) from schema_migrations").fetchone() == (len(paths),)
+    assert set(told) == {"0003_enrichment.sql"}
+
+
 def test_our_own_migrations_apply_to_an_empty_database_twice(empty: Database) -> None:
     with empty.connect() as connection:
         assert migrate(connection, MIGRATIONS) == [path.name for path in sorted(MIGRATIONS.glob("*.sql"))]

@@ -536,3 +536,25 @@ def test_without_being_asked_to_the_worker_asks_nobody(settings: Settings, serve
     finally:
         worker.stop()
     assert server.asked == []
+
+
+MARK = b"\xab\xcd\xefMaxMind.com"  # in front of a database's metadata
+
+
+def with_an_unknown_key(data: bytes) -> bytes:
+    """A database whose metadata has one entry that maxminddb does not know: its reader in C dies of it."""
+    place = data.rindex(MARK) + len(MARK)
+    return data[:place] + bytes([data[place] + 1]) + b"\x47licence\x42ok" + data[place + 1 :]
+
+
+def test_a_database_with_unknown_metadata_is_refused_and_ends_nobody(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.mmdb"
+    odd.write_bytes(with_an_unknown_key(database()))
+    log = Log()
+    countries = Countries(odd, log)  # type: ignore[arg-type]
+    countries.refresh(0)
+    assert countries.country_of("8.8.8.8") is None
+    assert log.actions == ["no-country-database"]
+    assert country._present(odd) == (0, "")  # it is replaced by the next one
+    with pytest.raises(NotFetched):
+        country._built_at_s(odd, datetime.datetime.now(datetime.UTC))

@@ -17,6 +17,7 @@ import pytest
 
 from services.enricher.renormalise import (
     OPEN_DAYS,
+    OtherSites,
     Step,
     days_to_read,
     renormalise,
@@ -25,6 +26,7 @@ from services.enricher.renormalise import (
 )
 from services.enricher.rules import VERSION
 from services.hit import Hit
+from services.migrate.runner import set_sites
 from services.rollup.refresh import refresh
 from services.settings import Settings
 from services.sites import Sites
@@ -103,7 +105,7 @@ def run(parts: Parts, stop_after: int | None = None, batch: int = 7) -> list[Ste
     """What one run does; ``stop_after`` that many steps it is cut off."""
     steps = []
     with parts.database.connect() as connection:
-        for site, day in days_to_read(connection):
+        for site, day in days_to_read(connection, SETTINGS):
             for step in renormalise_day(connection, RULES, SITES, site, day, batch):
                 steps.append(step)
                 if len(steps) == stop_after:
@@ -183,12 +185,12 @@ def test_a_cell_that_stays_as_it_is_is_not_touched(parts: Parts) -> None:
 def test_days_that_were_read_are_not_read_again_but_for_the_last(parts: Parts) -> None:
     put(parts.store, *(make_hit(id=n, day=TODAY - datetime.timedelta(days=n)) for n in range(6)))
     with parts.database.connect() as connection:
-        days = days_to_read(connection)
+        days = days_to_read(connection, SETTINGS)
         assert [day for _, day in days] == [TODAY - datetime.timedelta(days=n) for n in range(6)], (
             "newest first"
         )
         list(renormalise(connection, SETTINGS, days[:4], sleep=lambda _: None))
-        again = days_to_read(connection)
+        again = days_to_read(connection, SETTINGS)
     assert again == [*days[:OPEN_DAYS], *days[4:]]
 
 
@@ -230,12 +232,26 @@ def test_a_day_of_other_sites_is_not_read(parts: Parts, sites: str) -> None:
     )
     parts.refresh_all()
     with parts.database.connect() as connection:
-        days = days_to_read(connection)
+        days = days_to_read(connection, SETTINGS)
         steps = list(renormalise(connection, make_settings(SITES=sites), days, sleep=lambda _: None))
     skipped = [step.site for step in steps if step.is_skipped]
     assert skipped == ([SITE, "other.example"] if "other" not in sites and sites != "*" else [SITE])
     assert {step.site for step in steps if step.rows} == {SITE, "other.example"} - set(skipped)
     assert parts.rows("select count(*) from hits where source = 'x' and site = 'blog.example'") == [(2,)]
+
+
+def test_under_other_sites_than_the_services_nothing_is_read(parts: Parts) -> None:
+    """A site's other host would be a source: no day shows that by itself."""
+    put(parts.store, make_hit(id=1, day=TODAY, referrer="https://old.example/"))
+    with parts.database.connect() as connection:
+        set_sites(connection, make_settings(SITES="old.example=blog.example, blog.example").sites)
+        with pytest.raises(
+            OtherSites, match=r"the services run with blog\.example=blog\.example, old\.example="
+        ):
+            days_to_read(connection, make_settings(SITES="blog.example"))
+        assert days_to_read(connection, make_settings(SITES="blog.example,old.example = blog.example"))
+        connection.execute("update installation set sites = null")
+        connection.commit()
 
 
 def test_a_large_day_is_read_in_short_batches_whatever_the_planner_expects(parts: Parts) -> None:
@@ -348,7 +364,7 @@ def test_a_refresh_gets_in_between_batches(parts: Parts) -> None:
         assert refresh(parts.refresher, 20_000) == 1, "the lock is free"
 
     with parts.database.connect() as connection:
-        steps = list(renormalise(connection, SETTINGS, days_to_read(connection), pause))
+        steps = list(renormalise(connection, SETTINGS, days_to_read(connection, SETTINGS), pause))
     assert len(pauses) == sum(step.rows > 0 for step in steps) > 3
     assert min(pauses) >= 0.3
     assert differences(parts.eye) == {}
