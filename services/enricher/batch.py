@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.enricher.enrich import CannotEnrich, Enricher
-from services.enricher.redact import redact
+from services.enricher.redact import redact, without_private_parts
 from services.hit import Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
 from services.hit_stream import Entry, entry_time_s
 from services.logs import place_of
@@ -19,7 +18,6 @@ from services.logs import place_of
 # Names dead letters by entry and place, so that burying the same thing twice is burying it once.
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
 _PERSON = ("address", "user_agent")
-_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -
     """
     kept = {name: getattr(raw, name) for name in raw.__struct_fields__ if name not in _PERSON}
     for name in ("url", "referrer"):
-        kept[name] = _PRIVATE_PARTS.sub("", kept[name])
+        kept[name] = without_private_parts(kept[name])
     for name in ("url", "referrer", "title"):
         kept[name] = redact(kept[name])
     kept = {name: _without_nul(value) for name, value in kept.items()}

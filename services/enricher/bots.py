@@ -183,9 +183,8 @@ class Bots:
         bot = self._decide(found, found)
         if bot is None:
             return None
-        if (
-            "bot" not in found
-        ):  # a name of our own list is meant; the other rules may mistake a telephone for a bot
+        # A name of our own list is meant; the other rules may mistake a telephone for a bot.
+        if "bot" not in found:
             rest = self._without_peoples(text)
             if rest != text:
                 bot = self._decide(self._found(rest), found)

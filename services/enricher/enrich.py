@@ -17,7 +17,7 @@ import msgspec
 
 from services.enricher.agents import Agents
 from services.enricher.client import language_of, screen_class
-from services.enricher.redact import redaction_of
+from services.enricher.redact import redaction_of, without_private_parts
 from services.enricher.rules import VERSION
 from services.enricher.sources import Sources, parameters_of
 from services.hit import PAGEVIEW, Hit, RawHit
@@ -29,8 +29,6 @@ MAX_CACHED_PAGES = 8_000  # pages and referrers as sent; 8 MB at a blog's length
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MAX_ENCODED = 3  # times that an address may have been encoded too often
 _STILL_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
-# User and password, query and fragment of an address of any scheme.
-_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 class CannotEnrich(Exception):
@@ -229,7 +227,7 @@ class Enricher:
         if address is None and _STILL_ENCODED.search(referrer):
             referrer = referrer.partition("%")[0]
         if address is None:
-            return self._redact(_PRIVATE_PARTS.sub("", referrer)).strip() or None
+            return self._redact(without_private_parts(referrer)).strip() or None
         host = f"[{address.host}]" if ":" in address.host else address.host
         if host != page_host:  # which the row has in clear, and by which the site itself is known
             host = self._redact(host)

@@ -25,6 +25,8 @@ _USER = re.compile(r"(?<=//)[^/?#\s]+@")
 _RUN = re.compile(r"[A-Za-z0-9]{32,}", re.ASCII)
 # Full-width and small forms that read as ASCII.
 _PLAIN_FORMS = {0xFF01 + n: 0x21 + n for n in range(94)} | {0xFE52: ".", 0xFE6B: "@"}
+# User and password, query and fragment of an address of any scheme.
+_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 _DIGIT = re.compile(r"[0-9]")
 
 
@@ -39,6 +41,11 @@ def _redact_plain(text: str) -> str:
     if len(text) >= 32:
         text = _RUN.sub(_token, text)
     return text
+
+
+def without_private_parts(address: str) -> str:
+    """An address, or what is none, without user, password, query and fragment."""
+    return _PRIVATE_PARTS.sub("", address)
 
 
 def redaction_of(settings: Settings) -> Callable[[str], str]:

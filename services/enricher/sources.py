@@ -247,9 +247,8 @@ class Sources:
         self,
         site_of: Callable[[str], str | None],
         redact: Callable[[str], str] = str,
-        rules: SourceList | None = None,
     ) -> None:
-        self._list = rules or SourceList()
+        self._list = SourceList()
         self._site_of = site_of
         self._redact = redact
         self._known: dict[tuple[str, str, str], Source] = {}
