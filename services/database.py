@@ -107,7 +107,7 @@ def make_partitions(connection: Connection) -> int:
     """Make the partitions of `hits` from yesterday to a week from now; how many were missing."""
     with connection.transaction():
         row = connection.execute(
-            "select count(*) filter (where make_hits_partition((now() at time zone report_timezone)::date + d))"
+            "select count(*) filter (where open_hits_day((now() at time zone report_timezone)::date + d))"
             " from installation, generate_series(-1, %s) d",
             [PARTITION_DAYS_AHEAD],
         ).fetchone()

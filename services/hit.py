@@ -77,7 +77,7 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A row of ``hits``, in the order of the columns that the enricher copies."""
+    """A row of ``hits``."""
 
     hit_id: uuid.UUID
     received_at: datetime.datetime
@@ -112,7 +112,6 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     device: str | None
     language: str | None
     screen: str | None
-    rules: int
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):

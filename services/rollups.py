@@ -1,160 +1,118 @@
-"""The rollups as data: name, dimensions, which hits, measures. Adding one is one entry here and its table.
+"""The rollups as data: name, grain, dimensions, which hits, measures. Adding one is one entry here and its table.
 
-A refresh adds to them from ``touched``: the new hits, and the earlier human pageviews of the sessions among them,
-from which it is known whether a session is new to a page, a source, a country on that day. That costs in the number
-of new hits, not in the size of the day. Where stored hits are rewritten (`make renormalise`) their cells are counted
-anew, by the plain definition.
+A rollup's table is ``rollup_<name>``, by day, site and dimensions. Dimensions are columns of the view
+``hits_to_count``. What is done with the list is in ``services.rollup_statements``: adding new hits, counting a day
+or single cells anew, finding cells that are wrong.
 """
 
 from __future__ import annotations
 
 from typing import LiteralString, NamedTuple
 
-# Held (an advisory lock) by whoever changes rollups: a refresh, or one batch of `make renormalise`.
+# Held (an advisory lock) by whoever changes rollups: a refresh, a rebuild, or one batch of `make renormalise`.
 REFRESH_LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
 # Raise it with each migration that adds a rollup, there in `installation.rollups` too: a refresh of the version
 # before would leave the new table empty, and is refused.
-ROLLUPS_VERSION = 2
+ROLLUPS_VERSION = 3
 
 
 class Measure(NamedTuple):
-    """A number of a cell. ``is_pageview``: a human hit with event pageview."""
+    """A number of a cell. ``is_pageview``, ``is_event``: of a person, not the owner."""
 
     plain: LiteralString  # over all hits of the cell: the definition
     added: LiteralString  # what one session's rows in ``touched`` add to the cell
+    gathered: LiteralString = ""  # the same from ``touched_clients``, where it can be had there
 
 
 MEASURES: dict[LiteralString, Measure] = {
     "pageviews": Measure(
         "count(*) filter (where is_pageview)",
         "count(*) filter (where is_new and is_pageview)",
+        "sum(pageviews)",
     ),
     "visitors": Measure(
         "count(distinct session_id) filter (where is_pageview)",
         # 1 where every pageview that this session has in this cell is new.
         "coalesce(session_id is not null and bool_and(is_new) filter (where is_pageview), false)::int",
+        # Sessions with one client were gathered without their ids. Of a session with several each client's row says
+        # whether all its pageviews are new.
+        "case when session_id is null then sum(visitors) else coalesce(min(visitors) filter (where is_pageview), 0) end",
     ),
     "anonymous_pageviews": Measure(
         "count(*) filter (where is_pageview and session_id is null)",
         "count(*) filter (where is_new and is_pageview and session_id is null)",
+        "sum(anonymous_pageviews)",
     ),
-    "bot_hits": Measure("count(*) filter (where is_bot)", "count(*) filter (where is_new and is_bot)"),
-    "owner_hits": Measure("count(*) filter (where is_me)", "count(*) filter (where is_new and is_me)"),
+    "bot_hits": Measure(
+        "count(*) filter (where is_bot)",
+        "count(*) filter (where is_new and is_bot)",
+        "sum(bot_hits)",
+    ),
+    "owner_hits": Measure(
+        "count(*) filter (where is_me)",
+        "count(*) filter (where is_new and is_me)",
+        "sum(owner_hits)",
+    ),
+    "events": Measure(
+        "count(*) filter (where is_event)",
+        "count(*) filter (where is_new and is_event)",
+    ),
+    "sessions": Measure(
+        "count(distinct session_id) filter (where is_event)",
+        "coalesce(session_id is not null and bool_and(is_new) filter (where is_event), false)::int",
+    ),
 }
 
 # Dimensions that may be too long for an index: their keys hold the hash.
-LONG: frozenset[LiteralString] = frozenset(("path", "referrer"))
+LONG: frozenset[LiteralString] = frozenset(("property", "value"))
+
+_TRAFFIC: tuple[LiteralString, ...] = (
+    "pageviews", "visitors", "anonymous_pageviews", "bot_hits", "owner_hits",
+)  # fmt: skip
 
 
 class Rollup(NamedTuple):
-    """A table ``rollup_<name>`` by site, day and dimensions."""
+    """A table ``rollup_<name>`` by day, site and dimensions."""
 
     name: LiteralString
     dimensions: tuple[LiteralString, ...]
     where: LiteralString = "is_pageview"
     measures: tuple[LiteralString, ...] = ("pageviews", "visitors")
+    # All dimensions are the client's (country, browser …). A session has one client but for rare cases, so that such
+    # rollups are counted from the few rows of ``touched_clients`` and cost next to nothing a hit.
+    of_client: bool = False
+    # What makes several cells of one hit, where it does.
+    each: LiteralString = ""
 
 
 ROLLUPS = (
-    Rollup("traffic", (), "true", ("pageviews", "visitors", "anonymous_pageviews", "bot_hits", "owner_hits")),
-    Rollup("pages", ("host", "path")),
+    Rollup("traffic", (), "true", _TRAFFIC, of_client=True),
+    Rollup("hours", ("hour_starts_at",), "true", _TRAFFIC),
+    Rollup("pages", ("page_id",)),
     Rollup("sources", ("source", "channel")),
+    Rollup("channels", ("channel",)),
     Rollup("source_details", ("source", "source_detail"), "is_pageview and source_detail is not null"),
-    Rollup("referrals", ("source", "referrer", "host", "path"), "is_pageview and source is not null"),
-    Rollup("countries", ("country",)),
-    Rollup("missing", ("host", "path", "referrer"), "is_pageview and status in (404, 410)", ("pageviews",)),
+    Rollup("referrers", ("referrer_id",), "is_pageview and source is not null"),
+    Rollup("referrals", ("referrer_id", "page_id"), "is_pageview and source is not null"),
+    Rollup(
+        "campaigns",
+        ("utm_source", "utm_medium", "utm_campaign"),
+        "is_pageview and coalesce(utm_source, utm_medium, utm_campaign) is not null",
+    ),
+    Rollup("countries", ("country",), of_client=True),
+    Rollup("browsers", ("browser",), of_client=True),
+    Rollup("systems", ("os",), of_client=True),
+    Rollup("devices", ("device",), of_client=True),
+    Rollup("languages", ("language",), of_client=True),
+    Rollup("screens", ("screen",), of_client=True),
+    Rollup("events", ("event",), "is_event", ("events", "sessions")),
+    Rollup(
+        "event_properties",
+        ("event", "property", "value"),
+        "is_event and props is not null",
+        ("events", "sessions"),
+        each="cross join lateral jsonb_each_text(props) as p (property, value)",
+    ),
+    Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",), of_client=True),
+    Rollup("missing", ("page_id", "referrer_id"), "is_pageview and status in (404, 410)", ("pageviews",)),
 )
-
-
-def add_statement(rollup: Rollup) -> LiteralString:
-    """The statement that adds what is new in ``touched`` to the rollup's table."""
-    key: LiteralString = ", ".join(("site", "day", *rollup.dimensions))
-    unique = ("site", "day", *(f"text_key({name})" if name in LONG else name for name in rollup.dimensions))
-    measures = rollup.measures
-    counted = ",\n           ".join(f"{MEASURES[name].added} as {name}" for name in measures)
-    return f"""-- rollup: add to rollup_{rollup.name}
-insert into rollup_{rollup.name} as r ({key}, {", ".join(measures)})
-select {key}, {", ".join(f"sum({name})" for name in measures)}
-from (
-    select {key}, count(*) filter (where is_new) as new_hits,
-           {counted}
-    from touched
-    where {rollup.where}
-    group by {key}, session_id
-) as sessions
-group by {key}
-having sum(new_hits) > 0
-order by {key}
-on conflict ({", ".join(unique)}) do update set
-    {", ".join(f"{name} = r.{name} + excluded.{name}" for name in measures)}
-"""
-
-
-ADD_STATEMENTS = tuple(add_statement(rollup) for rollup in ROLLUPS)
-
-
-class Recount(NamedTuple):
-    """Statements that count some cells of a site's day anew; those that are right stay untouched.
-
-    Parameters: ``site``, ``day``. Hits that wait in ``rollup_pending`` are left to the refresh. Run on one
-    connection, in this order, under the refresh's lock; ``pg_temp.moved`` has a row for each change, old_* and new_*.
-    """
-
-    find: LiteralString  # the values whose cells may differ, into pg_temp.moved_here; none: stop here
-    fill: LiteralString
-    take: LiteralString
-    put: LiteralString
-    clean: LiteralString
-
-
-def recount(rollup: Rollup, moved: tuple[LiteralString, ...]) -> Recount:
-    """For the cells whose dimensions ``moved`` had or have a value that changed."""
-    key: LiteralString = ", ".join(("site", "day", *rollup.dimensions))
-    columns: LiteralString = ", ".join(("site", "day", *rollup.dimensions, *rollup.measures))
-    measures: LiteralString = ", ".join(f"{MEASURES[name].plain} as {name}" for name in rollup.measures)
-    unchanged: LiteralString = " and ".join(
-        (same("n", "c", rollup.dimensions), *(f"n.{name} = c.{name}" for name in rollup.measures))
-    )
-    changes: LiteralString = " or ".join(f"old_{name} is distinct from new_{name}" for name in moved)
-    table: LiteralString = f"rollup_{rollup.name}"
-    where: LiteralString = (
-        "c.site = %(site)s and c.day = %(day)s"
-        f" and exists (select from pg_temp.moved_here m where {same('m', 'c', moved)})"
-    )
-    return Recount(
-        find=f"""-- rollup: what moves in {table}
-create temporary table moved_here on commit drop as
-select {", ".join(f"old_{name} as {name}" for name in moved)} from pg_temp.moved where {changes}
-union
-select {", ".join(f"new_{name}" for name in moved)} from pg_temp.moved where {changes}
-""",
-        fill=f"""-- rollup: recount {table}
-create temporary table recounted on commit drop as
-select {key}, {measures}
-from (
-    select *, not is_bot and not is_me and event = 'pageview' as is_pageview
-    from hits h
-    where not exists (
-        select from rollup_pending p where p.site = h.site and p.day = h.day and p.batch_id = h.batch_id
-    )
-) as c
-where ({rollup.where}) and {where}
-group by {key}
-""",
-        take=f"""-- rollup: take the cells that are no longer so from {table}
-delete from {table} c
-where {where} and not exists (select from pg_temp.recounted n where {unchanged})
-""",
-        put=f"""-- rollup: put the cells that are new into {table}
-insert into {table} ({columns})
-select {columns}
-from pg_temp.recounted n
-where not exists (select from {table} c where c.site = n.site and c.day = n.day and {unchanged})
-""",
-        clean="drop table pg_temp.recounted, pg_temp.moved_here",
-    )
-
-
-def same(left: LiteralString, right: LiteralString, columns: tuple[LiteralString, ...]) -> LiteralString:
-    """Whether two rows have the same texts or NULLs, as an equality that PostgreSQL can hash; no text is empty."""
-    return " and ".join(f"coalesce({left}.{name}, '') = coalesce({right}.{name}, '')" for name in columns)

@@ -62,7 +62,6 @@ def make_hit(**differing: Any) -> Hit:
         "path": "/a",
         "event": "pageview",
         "channel": "Direct",
-        "rules": 1,
         "is_bot": False,
         "is_me": False,
     }

@@ -18,7 +18,6 @@ import msgspec
 from services.enricher.agents import Agents
 from services.enricher.client import language_of, screen_class
 from services.enricher.redact import redaction_of, without_private_parts
-from services.enricher.rules import VERSION
 from services.enricher.sources import Sources, parameters_of
 from services.hit import PAGEVIEW, Hit, RawHit
 from services.page_address import Address, canonical_path, parse_address
@@ -137,7 +136,6 @@ class Enricher:
             device=agent.device,
             language=language_of(raw.language),
             screen=screen_class(raw.screen),
-            rules=VERSION,
         )
 
     def _read_title(self, title: str) -> tuple[str | None, bool]:

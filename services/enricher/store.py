@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 
 from services.database import Connection, load_sql
 from services.enricher.batch import DeadLetter, Work
-from services.hit import Hit
+from services.enricher.numbers import Numbered, Numbers
+from services.hit import PAGEVIEW, Hit
 
 _SQL = Path(__file__).with_name("sql")
 CLAIM_GROUPS = load_sql(_SQL / "claim_groups.sql")
@@ -27,13 +28,11 @@ INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
 BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
-# Types of Hit's fields, in order, for the binary COPY.
+# Types of the columns that are copied, in order, for the binary COPY.
 _COPY_TYPES = (
-    "uuid", "timestamptz", "date", "text", "text", "text", "text", "text", "text", "jsonb", "int2", "text",
-    "text", "text", "text", "text", "text", "text", "text", "text", "text", "text", "uuid", "bool", "text",
-    "text", "int4", "bool", "text", "text", "text", "text", "text", "int2",
+    "uuid", "uuid", "timestamptz", "date", "int4", "int4", "int4", "int4", "int4", "int2", "bool", "bool", "text",
+    "jsonb",
 )  # fmt: skip
-_PROPS = Hit.__struct_fields__.index("props")
 
 
 class Written(NamedTuple):
@@ -45,11 +44,16 @@ class Written(NamedTuple):
     redelivered_groups: int
 
 
+class DayClosed(psycopg.OperationalError):
+    """The batch is to be tried again, and will open the day."""
+
+
 class Store:
     """One connection's writing side."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._numbers = Numbers(connection)
         self._days: set[datetime.date] = set()
         with connection.transaction():
             connection.execute("set local client_min_messages = warning")
@@ -57,18 +61,22 @@ class Store:
 
     def write(self, works: list[Work]) -> Written:
         """Store a batch and commit. Raises ``psycopg.Error``; nothing is stored then."""
-        self._make_partitions(works)
+        hits = [hit for work in works for hit in work.hits]
+        self._open_days(hits)
+        # Committed before the hits are: see numbers.py.
+        numbers = dict(zip(map(id, hits), self._numbers.of(hits), strict=True))
         try:
             with self._connection.transaction():
-                return self._write(works)
-        except psycopg.IntegrityError:
-            self._days.clear()  # it may be a day that the retention has dropped: the next try makes it again
+                return self._write(works, numbers)
+        except (psycopg.IntegrityError, DayClosed):
+            self._days.clear()  # upkeep has closed or dropped the day meanwhile: the next try opens it again
             raise
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
+        numbers = self._numbers.of(hits)
         with self._connection.transaction(force_rollback=True):
-            self._copy(hits)
+            self._copy(hits, numbers)
 
     def count_attempt(self, entry_id: str) -> int:
         """Note, durably, that an entry is about to be tried alone; how often that was."""
@@ -87,15 +95,15 @@ class Store:
                 "delete from lone_attempts where site = '' and entry_id = %s", [entry_id]
             )
 
-    def _make_partitions(self, works: list[Work]) -> None:
-        """The partitions of days not seen before; the rollup makes them ahead, so this finds them made."""
-        days = {hit.day for work in works for hit in work.hits} - self._days
+    def _open_days(self, hits: list[Hit]) -> None:
+        """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""
+        days = {hit.day for hit in hits} - self._days
         for day in sorted(days):
             with self._connection.transaction():
-                self._connection.execute("select make_hits_partition(%s)", [day])
+                self._connection.execute("select open_hits_day(%s)", [day])
         self._days |= days
 
-    def _write(self, works: list[Work]) -> Written:
+    def _write(self, works: list[Work], numbers: dict[int, Numbered]) -> Written:
         new = self._claim(works)
         hits = [hit for work in new for hit in work.hits]
         letters = [letter for work in new for letter in work.dead_letters]
@@ -104,8 +112,9 @@ class Store:
         self._book_left_out(new)
         if not hits and not letters:
             return Written(0, 0, 0, sum(1 for work in works if work.group) - len(new))
-        self._copy(hits)
+        self._copy(hits, [numbers[id(hit)] for hit in hits])
         stored = self._insert(new, letters)
+        self._refuse_closed_days(hits)
         return Written(
             stored=stored,
             duplicate=len(hits) - stored,
@@ -189,16 +198,34 @@ class Store:
                 },
             )
 
-    def _copy(self, hits: list[Hit]) -> None:
+    def _copy(self, hits: list[Hit], numbers: list[Numbered]) -> None:
         if not hits:
             return
         with self._connection.cursor() as cursor, cursor.copy(COPY_STAGING) as copy:
             copy.set_types(_COPY_TYPES)
-            for hit in hits:
-                row = msgspec.structs.astuple(hit)
-                if row[_PROPS] is not None:
-                    row = (*row[:_PROPS], Jsonb(msgspec.json.decode(row[_PROPS])), *row[_PROPS + 1 :])
-                copy.write_row(row)
+            for hit, (site_id, page_id, title_id, origin_id, client_id) in zip(hits, numbers, strict=True):
+                copy.write_row(
+                    (
+                        hit.hit_id, hit.session_id, hit.received_at, hit.day, site_id, page_id, title_id, origin_id,
+                        client_id, hit.status or 0, hit.is_bot, hit.is_me,
+                        None if hit.event == PAGEVIEW else hit.event,
+                        None if hit.props is None else Jsonb(msgspec.json.decode(hit.props)),
+                    )
+                )  # fmt: skip
+
+    def _refuse_closed_days(self, hits: list[Hit]) -> None:
+        """Raises ``DayClosed`` where nothing kept a hit of this transaction from being stored twice.
+
+        Asked after the insert, whose lock keeps upkeep from closing a day until the commit.
+        """
+        days = sorted({hit.day for hit in hits})
+        if not days:
+            return
+        row = self._connection.execute(
+            "select bool_and(hits_day_is_open(day)) from unnest(%s::date[]) as day", [days]
+        ).fetchone()
+        if not row or not row[0]:
+            raise DayClosed("upkeep closed a day while its hits were stored: try again")
 
     def _insert(self, works: list[Work], letters: list[DeadLetter]) -> int:
         """Book and store; the number of rows that were new."""

@@ -63,7 +63,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
     """Work until SIGTERM or SIGINT, through failures of Redis."""
     client = _redis(settings)
     wait_for("Redis at RQ_REDIS_URL", client.ping, (RedisError, OSError), log)
-    wait_until_migrated(settings, "rollup", "select from rollup_source_details limit 0", log)
+    wait_until_migrated(settings, "rollup", "select from rollup_sessions limit 0", log)
     jobs.use(jobs.Parts(settings, lambda: connect(settings, "rollup"), metrics, log))
     queues = [
         rq.Queue(name, connection=client, serializer=JSONSerializer) for name in (REFRESH_QUEUE, UPKEEP_QUEUE)

@@ -16,16 +16,20 @@ from pathlib import Path
 from psycopg import IsolationLevel
 
 from services.database import Connection, load_sql
-from services.rollups import ADD_STATEMENTS, REFRESH_LOCK, ROLLUPS_VERSION
+from services.rollup_statements import ADD_STATEMENTS
+from services.rollups import REFRESH_LOCK, ROLLUPS_VERSION
 
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
 MAX_HITS = 20_000
 
 _SQL = Path(__file__).with_name("sql")
 MAKE_TOUCHED = load_sql(_SQL / "make_touched.sql")
+MAKE_TOUCHED_CLIENTS = load_sql(_SQL / "make_touched_clients.sql")
 TOUCH_NEW = load_sql(_SQL / "touch_new.sql")
 TOUCH_EARLIER = load_sql(_SQL / "touch_earlier.sql")
+TOUCH_CLIENTS = load_sql(_SQL / "touch_clients.sql")
 TITLES = load_sql(_SQL / "titles.sql")
+MARK_SESSIONS = load_sql(_SQL / "mark_sessions.sql")
 
 Pending = list[tuple[int, datetime.date, int]]
 
@@ -54,6 +58,7 @@ def prepare(connection: Connection) -> None:
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
         connection.execute(MAKE_TOUCHED)
+        connection.execute(MAKE_TOUCHED_CLIENTS)
 
 
 def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
@@ -84,9 +89,8 @@ def _refresh(connection: Connection, max_hits: int) -> int:
         return 0
     connection.execute(TOUCH_NEW, {"days": days, "batches": batches})
     connection.execute(TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
-    for statement in ADD_STATEMENTS:
+    for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES, MARK_SESSIONS):
         connection.execute(statement)
-    connection.execute(TITLES)
     connection.execute("select set_config('footfall.rollups', %s, true)", [str(ROLLUPS_VERSION)])
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits

@@ -22,7 +22,7 @@ def expired_partitions(connection: Connection, retention_days: int) -> list[str]
         from pg_inherits p
         join pg_class c on c.oid = p.inhrelid
         cross join installation
-        where p.inhparent = 'hits'::regclass
+        where p.inhparent = 'stored_hits'::regclass
           and to_date(substr(c.relname, 2), 'YYYYMMDD')
               < (now() at time zone report_timezone)::date - %s::int
           and not exists (
@@ -43,7 +43,7 @@ def drop_expired(connection: Connection, retention_days: int) -> list[str]:
         with connection.transaction():
             connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
             table = sql.Identifier("hits_days", name)
-            connection.execute(sql.SQL("alter table hits detach partition {}").format(table))
+            connection.execute(sql.SQL("alter table stored_hits detach partition {}").format(table))
             connection.execute(sql.SQL("drop table {}").format(table))
     return expired
 

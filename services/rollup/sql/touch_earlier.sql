@@ -1,14 +1,14 @@
 -- rollup: touch_earlier
--- The earlier human pageviews of the sessions that have new ones: stored and counted, that is, in no batch that
+-- The earlier pageviews and events of the people that have new ones: stored and counted, that is, in no batch that
 -- waits. Neither those of this refresh nor those that it leaves for the next are earlier.
 insert into touched
-select false, true, false, false, h.received_at, h.hit_id, h.session_id, h.day,
-       h.status, h.country, h.site, h.host, h.path, h.title, h.referrer, h.source,
-       h.source_detail, h.channel
-from hits h
-where h.day = any(%(days)s)
-  and h.session_id = any(
-      array(select distinct session_id from touched where is_pageview and session_id is not null)
+select false, is_pageview, is_event, false, false, status, day, received_at, hour_starts_at, hit_id, session_id, site_id,
+       page_id, title_id, client_id, referrer_id, source, source_detail, channel, utm_source, utm_medium, utm_campaign,
+       event, props
+from hits_to_count
+where day = any(%(days)s)
+  and session_id = any(
+      array(select distinct session_id from touched where session_id is not null and (is_pageview or is_event))
   )
-  and not h.is_bot and not h.is_me and h.event = 'pageview'
-  and h.batch_id <> all(%(waiting)s)
+  and not is_bot and not is_me
+  and batch_id <> all(%(waiting)s)

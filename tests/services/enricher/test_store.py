@@ -373,7 +373,7 @@ def test_any_deliveries_in_any_batches_close_the_ledger(
 ) -> None:
     with database.connect() as connection:
         connection.execute(
-            "truncate hits, ledger, ledger_left_out, rollup_pending, dead_letters, stream_groups"
+            "truncate stored_hits, ledger, ledger_left_out, rollup_pending, dead_letters, stream_groups"
         )
     groups = [
         bench.group(

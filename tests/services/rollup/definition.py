@@ -11,6 +11,7 @@ from services.enricher.batch import Work
 from services.enricher.store import Store
 from services.hit import Accepted, Group, Hit
 from services.hit_stream import Entry
+from services.rollups import ROLLUPS
 
 HUMAN = "not is_bot and not is_me"
 PAGEVIEW = f"event = 'pageview' and {HUMAN}"
@@ -86,7 +87,7 @@ def put(store: Store, *hits: Hit) -> int:
 
 
 EMPTY = (
-    "truncate hits, ledger, ledger_left_out, dead_letters, stream_groups, rollup_pending, rollup_traffic,"
-    " rollup_pages, rollup_sources, rollup_source_details, rollup_referrals, rollup_countries, rollup_missing,"
-    " rollup_titles, renormalised"
+    "truncate stored_hits, ledger, ledger_left_out, dead_letters, stream_groups, rollup_pending, sessions_pending,"
+    " renormalised, rollup_titles, rollup_sessions, rollup_entries, rollup_exits, "
+    + ", ".join(f"rollup_{rollup.name}" for rollup in ROLLUPS)
 )
