@@ -107,6 +107,8 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
 _DAYS = [datetime.date(2026, 11, 21), datetime.date(2026, 11, 22)]
 _SPACE = uuid.UUID("5b0c3c5e-3a55-4c1a-9d1c-6f1a2d3e4b5c")
 
+PROPS = [None, '{"plan": "pro"}', '{"plan": "free", "seats": 3}', '{"plan": "pro", "trial": true, "": ""}']
+
 
 @st.composite
 def rows(draw: st.DrawFn) -> Hit:
@@ -125,15 +127,19 @@ def rows(draw: st.DrawFn) -> Hit:
             ]
         )
     )
+    event = draw(st.sampled_from(["pageview", "pageview", "pageview", "signup", "buy"]))
+    bot = draw(st.sampled_from([None, None, None, None, "curl", "Googlebot"]))
+    minute = draw(st.sampled_from([(12, 0), (12, 1), (12, 2), (13, 0), (23, 59)]))
     return make_hit(
         id=draw(st.integers(1, 40)),
         day=day,
-        received_at=datetime.datetime.combine(day, datetime.time(12, draw(st.integers(0, 2))), datetime.UTC),
+        received_at=datetime.datetime.combine(day, datetime.time(*minute), datetime.UTC),
         site=site,
         host=draw(st.sampled_from([site, "www." + site])),
         path=draw(st.sampled_from(["/", "/a", "/ä b", "/gone"])),
         title=draw(st.sampled_from([None, "One", "Two", "Three"])),
-        event=draw(st.sampled_from(["pageview", "pageview", "pageview", "signup"])),
+        event=event,
+        props=draw(st.sampled_from(PROPS)) if event != "pageview" else None,
         status=draw(st.sampled_from([None, 200, 404, 410])),
         referrer=draw(st.sampled_from([None, "https://x.example/1", "https://x.example/2"])),
         source=source,
@@ -141,7 +147,17 @@ def rows(draw: st.DrawFn) -> Hit:
         channel=channel,
         country=draw(st.sampled_from([None, "DE", "FR"])),
         session_id=uuid.uuid5(_SPACE, f"{day} {site} {visitor}") if visitor else None,
-        is_bot=draw(st.integers(0, 5)) == 0,
+        # Mostly of the session alone, as they are; now and then they change within it.
+        language=draw(st.sampled_from(["de", "de", "de", "fr", None])),
+        screen=draw(st.sampled_from(["390x844", "390x844", "390x844", "1920x1080"])),
+        browser=draw(st.sampled_from(["Firefox", "Firefox", "Firefox", None])),
+        os="Linux" if visitor != "a" else None,
+        device=draw(st.sampled_from(["desktop", "desktop", "mobile"])),
+        utm_campaign=draw(st.sampled_from([None, None, "spring"])),
+        utm_source=draw(st.sampled_from([None, None, "letter"])),
+        is_bot=bot is not None,
+        bot_name=bot,
+        bot_class="tool" if bot == "curl" else None,
         is_me=draw(st.integers(0, 5)) == 0,
     )
 

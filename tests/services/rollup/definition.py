@@ -22,38 +22,78 @@ TITLE = f"""(
     order by t.received_at desc, t.hit_id desc limit 1
 )"""
 
+EVENT = f"event <> 'pageview' and {HUMAN}"
+EVENTS = "count(*) as events, count(distinct session_id) as sessions"
+ZONE = "(select report_timezone from installation)"
+TRAFFIC = f"""count(*) filter (where {PAGEVIEW}), count(distinct session_id) filter (where {PAGEVIEW}),
+    count(*) filter (where {PAGEVIEW} and session_id is null),
+    count(*) filter (where is_bot), count(*) filter (where is_me)"""
+
+
+def by(*dimensions: str, where: str = "true") -> str:
+    """Pageviews and visitors of each site, day and these."""
+    keys = ", ".join(("site", "day", *dimensions))
+    return f"select {keys}, {COUNTS} from hits where {PAGEVIEW} and ({where}) group by {keys}"
+
+
 DEFINITIONS = {
     "daily_traffic": f"""
-        select site, day, day::timestamp at time zone (select report_timezone from installation) as day_starts_at,
-               count(*) filter (where {PAGEVIEW}), count(distinct session_id) filter (where {PAGEVIEW}),
-               count(*) filter (where {PAGEVIEW} and session_id is null),
-               count(*) filter (where is_bot), count(*) filter (where is_me)
-        from hits group by site, day""",
+        select site, day, day::timestamp at time zone {ZONE} as day_starts_at, {TRAFFIC} from hits group by site, day""",
+    "hourly_traffic": f"""
+        select site, day, date_trunc('hour', received_at at time zone {ZONE}) as hour, {TRAFFIC}
+        from hits group by 1, 2, 3""",
     "daily_pages": f"""
         select site, day, host, path, {TITLE}, {COUNTS}
         from hits h where {PAGEVIEW} group by site, day, host, path""",
-    "daily_sources": f"""
-        select site, day, source, channel, {COUNTS} from hits where {PAGEVIEW} group by site, day, source, channel""",
-    "daily_source_details": f"""
-        select site, day, source, source_detail, {COUNTS}
-        from hits where {PAGEVIEW} and source_detail is not null group by site, day, source, source_detail""",
+    "daily_sources": by("source", "channel"),
+    "daily_channels": by("channel"),
+    "daily_source_details": by("source", "source_detail", where="source_detail is not null"),
+    "daily_referrers": by("source", "referrer", where="source is not null"),
     "daily_referrals": f"""
         select site, day, source, referrer, host, path, {TITLE}, {COUNTS}
         from hits h where {PAGEVIEW} and source is not null group by site, day, source, referrer, host, path""",
-    "daily_countries": f"""
-        select site, day, country, {COUNTS} from hits where {PAGEVIEW} group by site, day, country""",
+    "daily_campaigns": by(
+        "utm_source", "utm_medium", "utm_campaign",
+        where="utm_source is not null or utm_medium is not null or utm_campaign is not null",
+    ),
+    "daily_countries": by("country"),
+    "daily_browsers": by("browser"),
+    "daily_systems": by("os"),
+    "daily_devices": by("device"),
+    "daily_languages": by("language"),
+    "daily_screens": by("screen"),
+    "daily_events": f"select site, day, event, {EVENTS} from hits where {EVENT} group by site, day, event",
+    "daily_event_properties": f"""
+        select site, day, event, name, props ->> name, {EVENTS}
+        from hits, jsonb_object_keys(props) as name
+        where {EVENT} group by site, day, event, name, props ->> name""",
+    "daily_bots": """
+        select site, day, bot_name, bot_class, count(*) from hits where is_bot group by site, day, bot_name, bot_class""",
     "daily_missing": f"""
         select site, day, host, path, referrer, count(*)
         from hits where {PAGEVIEW} and status in (404, 410) group by site, day, host, path, referrer""",
-}
+}  # fmt: skip
 
 COLUMNS = {
     "daily_traffic": "site, day, day_starts_at, pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
+    "hourly_traffic": f"site, day, hour_starts_at at time zone {ZONE},"
+    " pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
     "daily_pages": "site, day, host, path, title, pageviews, visitors",
     "daily_sources": "site, day, source, channel, pageviews, visitors",
+    "daily_channels": "site, day, channel, pageviews, visitors",
     "daily_source_details": "site, day, source, source_detail, pageviews, visitors",
+    "daily_referrers": "site, day, source, referrer, pageviews, visitors",
     "daily_referrals": "site, day, source, referrer, host, path, title, pageviews, visitors",
+    "daily_campaigns": "site, day, utm_source, utm_medium, utm_campaign, pageviews, visitors",
     "daily_countries": "site, day, country, pageviews, visitors",
+    "daily_browsers": "site, day, browser, pageviews, visitors",
+    "daily_systems": "site, day, os, pageviews, visitors",
+    "daily_devices": "site, day, device, pageviews, visitors",
+    "daily_languages": "site, day, language, pageviews, visitors",
+    "daily_screens": "site, day, screen, pageviews, visitors",
+    "daily_events": "site, day, event, events, sessions",
+    "daily_event_properties": "site, day, event, property, value, events, sessions",
+    "daily_bots": "site, day, bot_name, bot_class, bot_hits",
     "daily_missing": "site, day, host, path, referrer, pageviews",
 }
 
