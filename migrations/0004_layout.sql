@@ -992,6 +992,8 @@ declare
         'site', 'The site (setting SITES).',
         'site_id', 'The site.',
         'page_id', 'The page.',
+        'title_id', 'The title; 0: none.',
+        'client_id', 'What is known of whoever asked.',
         'referrer_id', 'Referrer and source.',
         'day', 'Date in the reporting time zone.',
         'day_starts_at', 'The moment at which the day begins in the reporting time zone.',

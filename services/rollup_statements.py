@@ -36,10 +36,13 @@ def add_statement(rollup: Rollup) -> LiteralString:
     key = _key(rollup)
     measures = rollup.measures
     counted: LiteralString = ",\n           ".join(
-        f"{MEASURES[name].gathered if rollup.of_client else MEASURES[name].added} as {name}" for name in measures
+        f"{MEASURES[name].gathered if rollup.of_client else MEASURES[name].added} as {name}"
+        for name in measures
     )
     new_hits: LiteralString = "sum(new_hits)" if rollup.of_client else "count(*) filter (where is_new)"
-    touched: LiteralString = "touched_clients left join clients using (client_id)" if rollup.of_client else "touched"
+    touched: LiteralString = (
+        "touched_clients left join clients using (client_id)" if rollup.of_client else "touched"
+    )
     return f"""-- rollup: add to rollup_{rollup.name}
 insert into rollup_{rollup.name} as r ({key}, {", ".join(measures)})
 select {key}, {", ".join(f"sum({name})" for name in measures)}
@@ -164,4 +167,6 @@ def same(left: LiteralString, right: LiteralString, names: tuple[LiteralString, 
 
     No text is empty, so that NULL may stand for the empty one.
     """
-    return " and ".join(f"coalesce({left}.{name}::text, '') = coalesce({right}.{name}::text, '')" for name in names)
+    return " and ".join(
+        f"coalesce({left}.{name}::text, '') = coalesce({right}.{name}::text, '')" for name in names
+    )

@@ -36,7 +36,8 @@ MEASURES: dict[LiteralString, Measure] = {
         "coalesce(session_id is not null and bool_and(is_new) filter (where is_pageview), false)::int",
         # Sessions with one client were gathered without their ids. Of a session with several each client's row says
         # whether all its pageviews are new.
-        "case when session_id is null then sum(visitors) else coalesce(min(visitors) filter (where is_pageview), 0) end",
+        "case when session_id is null then sum(visitors)"
+        " else coalesce(min(visitors) filter (where is_pageview), 0) end",
     ),
     "anonymous_pageviews": Measure(
         "count(*) filter (where is_pageview and session_id is null)",

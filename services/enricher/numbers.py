@@ -174,5 +174,7 @@ class Numbers:
             name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
         }
         with self._connection.transaction():
-            found = dict(self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall())
+            found = dict(
+                self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall()
+            )
         return [found[place] for place in range(1, len(rows) + 1)]

@@ -25,7 +25,6 @@ from services.hit import (
     MAX_USER_AGENT,
     Accepted,
     Group,
-    Hit,
     LeftOut,
     RawHit,
     UndecodableEntry,
@@ -319,13 +318,6 @@ def test_a_group_s_clear_part_names_no_person(keys: SealingKeys) -> None:
     data = encode([hit], keys)
     for secret in (ADDRESS.encode(), USER_AGENT.encode(), b"secret", hit.hit_id):
         assert secret not in data
-
-
-def test_a_row_s_fields_are_the_columns_that_are_copied() -> None:
-    sql = Path("services/enricher/sql/copy_staging.sql")
-    text = (Path(__file__).resolve().parents[2] / sql).read_text()
-    columns = [word.strip() for word in text.partition("(")[2].partition(")")[0].split(",")]
-    assert list(Hit.__struct_fields__) == columns
 
 
 def test_ids_and_times_survive_as_values(keys: SealingKeys) -> None:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from services.enricher import enrich as module
 from services.enricher.agents import Agents
 from services.enricher.enrich import CannotEnrich, Enricher
-from services.enricher.rules import VERSION
 from services.enricher.sources import sources_of
 from services.hit import Hit, RawHit
 from services.sealing import SessionKeys
@@ -67,7 +66,7 @@ def test_a_row_has_what_the_raw_hit_says(tmp_path: Path) -> None:
         source_detail=None, channel="Campaign", link_tag=None, utm_source="hn", utm_medium="Post",
         utm_campaign=None, utm_term=None, utm_content=None,
         country="DE", session_id=session, is_bot=False, bot_name=None, bot_class=None, subscribers=None, is_me=True,
-        browser="Chrome", os="Linux", device="desktop", language="de-CH", screen="1920x1080", rules=VERSION,
+        browser="Chrome", os="Linux", device="desktop", language="de-CH", screen="1920x1080",
     )  # fmt: skip
 
 

@@ -38,7 +38,8 @@ def by(*dimensions: str, where: str = "true") -> str:
 
 DEFINITIONS = {
     "daily_traffic": f"""
-        select site, day, day::timestamp at time zone {ZONE} as day_starts_at, {TRAFFIC} from hits group by site, day""",
+        select site, day, day::timestamp at time zone {ZONE} as day_starts_at, {TRAFFIC}
+        from hits group by site, day""",
     "hourly_traffic": f"""
         select site, day, date_trunc('hour', received_at at time zone {ZONE}) as hour, {TRAFFIC}
         from hits group by 1, 2, 3""",
@@ -68,7 +69,8 @@ DEFINITIONS = {
         from hits, jsonb_object_keys(props) as name
         where {EVENT} group by site, day, event, name, props ->> name""",
     "daily_bots": """
-        select site, day, bot_name, bot_class, count(*) from hits where is_bot group by site, day, bot_name, bot_class""",
+        select site, day, bot_name, bot_class, count(*)
+        from hits where is_bot group by site, day, bot_name, bot_class""",
     "daily_missing": f"""
         select site, day, host, path, referrer, count(*)
         from hits where {PAGEVIEW} and status in (404, 410) group by site, day, host, path, referrer""",
