@@ -72,6 +72,7 @@ comment on column referrers.referrer is 'Address that led here; NULL: none.';
 create table origins (
     origin_id integer generated always as identity primary key,
     referrer_id integer not null,
+    source text,
     source_detail text,
     channel text not null,
     query text,
@@ -83,11 +84,11 @@ create table origins (
     link_tag text,
     used_on date not null,
     key bytea not null generated always as (row_key(
-        referrer_id::text, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
-        link_tag
+        referrer_id::text, source, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term,
+        utm_content, link_tag
     )) stored unique
 );
-comment on table origins is 'What led to a hit, as hits name it by number: referrer, source, campaign.';
+comment on table origins is 'What led to a hit, as hits name it by number: referrer, source, campaign. The source is its referrer''s, and here too because each hit is counted by it.';
 
 create table clients (
     client_id integer generated always as identity primary key,
@@ -164,6 +165,25 @@ comment on column stored_hits.props is 'Properties of a custom event; NULL: none
 alter sequence hits_batch_id_seq as integer cycle;
 alter table rollup_pending alter column batch_id type integer;
 
+-- A day's beginning looked up for each hit by the zone's name would cost more than all else of a refresh together.
+create table days (
+    day date primary key,
+    starts_at timestamptz not null
+);
+comment on table days is 'When each day begins in the reporting time zone. Days with a partition, or that had one.';
+comment on column days.day is 'Date in the reporting time zone.';
+comment on column days.starts_at is 'The moment at which it begins.';
+
+create function start_days_anew() returns trigger language plpgsql as $$
+begin
+    update days set starts_at = day::timestamp at time zone new.report_timezone;
+    return null;
+end
+$$;
+comment on function start_days_anew() is 'Another reporting time zone: days begin at other moments.';
+create trigger start_days_anew after update of report_timezone on installation
+for each row when (old.report_timezone <> new.report_timezone) execute function start_days_anew();
+
 create schema hits_days;
 comment on schema hits_days is 'The partitions of stored_hits, one table a day. Ask public.hits.';
 
@@ -184,6 +204,9 @@ begin
     execute format('comment on table hits_days.%I is %L', partition, 'Hits of ' || for_day || '.');
     execute format('alter table public.stored_hits attach partition hits_days.%I for values from (%L) to (%L)',
                    partition, for_day, for_day + 1);
+    insert into days (day, starts_at)
+    select for_day, for_day::timestamp at time zone report_timezone from installation
+    on conflict (day) do nothing;
     return true;
 end
 $$;
@@ -237,7 +260,7 @@ create view hits as
 select
     h.hit_id, h.session_id, h.received_at, h.batch_id, h.day, nullif(h.status, 0) as status, h.is_bot, h.is_me,
     c.country, s.site, p.host, p.path, o.query, t.title, coalesce(h.event, 'pageview') as event, h.props,
-    r.referrer, r.source, o.channel, o.utm_source, o.utm_medium, o.utm_campaign, o.utm_term, o.utm_content,
+    r.referrer, o.source, o.channel, o.utm_source, o.utm_medium, o.utm_campaign, o.utm_term, o.utm_content,
     c.bot_name, c.browser, c.os, c.device, c.language, c.screen, o.source_detail, o.link_tag, c.bot_class, c.subscribers
 from stored_hits h
 left join sites s on s.site_id = h.site_id
@@ -260,7 +283,7 @@ begin
     loop
         execute format('comment on column hits.%I is %L', line.attname, line.meaning);
         if line.attname in (
-            'source_detail', 'channel', 'query', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content', 'link_tag'
+            'source', 'source_detail', 'channel', 'query', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content', 'link_tag'
         ) then
             execute format('comment on column origins.%I is %L', line.attname, line.meaning);
         end if;
@@ -286,20 +309,21 @@ select
     h.status, h.is_bot, h.is_me, h.event, h.props,
     h.event is null and not h.is_bot and not h.is_me as is_pageview,
     h.event is not null and not h.is_bot and not h.is_me as is_event,
-    date_trunc('hour', h.received_at, i.report_timezone) as hour_starts_at,
-    o.referrer_id, r.source, o.source_detail, o.channel, o.utm_source, o.utm_medium, o.utm_campaign,
+    date_bin('1 hour', h.received_at, d.starts_at) as hour_starts_at,
+    o.referrer_id, o.source, o.source_detail, o.channel, o.utm_source, o.utm_medium, o.utm_campaign,
     c.country, c.browser, c.os, c.device, c.language, c.screen, c.bot_name, c.bot_class
 from stored_hits h
-cross join installation i
+left join days d on d.day = h.day
 left join origins o on o.origin_id = h.origin_id
-left join referrers r on r.referrer_id = o.referrer_id
 left join clients c on c.client_id = h.client_id;
 comment on view hits_to_count is 'hits as the rollups count them: by the numbers of pages and referrers, with the dimensions of the list in services/rollups.py.';
-comment on column hits_to_count.hour_starts_at is 'The moment at which the hour begins, in the reporting time zone.';
+comment on column hits_to_count.hour_starts_at is 'The moment at which the hour begins, counted from the beginning of the day in the reporting time zone.';
 comment on column hits_to_count.is_pageview is 'A pageview of a person: not is_bot and not is_me.';
 comment on column hits_to_count.is_event is 'A custom event of a person: not is_bot and not is_me.';
 
 -- Rollups -----------------------------------------------------------------------------------------------------------
+
+-- A cell is updated with each refresh of its day: room on its page keeps the index out of that.
 
 create table rollup_traffic (
     day date not null,
@@ -309,7 +333,7 @@ create table rollup_traffic (
     anonymous_pageviews integer not null,
     bot_hits integer not null,
     owner_hits integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_traffic_key on rollup_traffic (day, site_id) nulls not distinct;
 comment on index rollup_traffic_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_traffic is 'Traffic of a site on a day.';
@@ -323,7 +347,7 @@ create table rollup_hours (
     anonymous_pageviews integer not null,
     bot_hits integer not null,
     owner_hits integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_hours_key on rollup_hours (day, site_id, hour_starts_at) nulls not distinct;
 comment on index rollup_hours_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_hours is 'Traffic of a site in an hour of a day. Visitors: active in the hour.';
@@ -334,7 +358,7 @@ create table rollup_pages (
     page_id integer not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_pages_key on rollup_pages (day, site_id, page_id) nulls not distinct;
 comment on index rollup_pages_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_pages is 'Pageviews and visitors of a page on a day.';
@@ -346,7 +370,7 @@ create table rollup_sources (
     channel text not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_sources_key on rollup_sources (day, site_id, source, channel) nulls not distinct;
 comment on index rollup_sources_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_sources is 'Pageviews and visitors from a source on a day.';
@@ -357,7 +381,7 @@ create table rollup_channels (
     channel text not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_channels_key on rollup_channels (day, site_id, channel) nulls not distinct;
 comment on index rollup_channels_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_channels is 'Pageviews and visitors by kind of source on a day.';
@@ -369,7 +393,7 @@ create table rollup_source_details (
     source_detail text not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_source_details_key on rollup_source_details (day, site_id, source, source_detail) nulls not distinct;
 comment on index rollup_source_details_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_source_details is 'Pageviews and visitors from a part of a source on a day: the engines of Search, the services of Newsletter.';
@@ -380,7 +404,7 @@ create table rollup_referrers (
     referrer_id integer not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_referrers_key on rollup_referrers (day, site_id, referrer_id) nulls not distinct;
 comment on index rollup_referrers_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_referrers is 'Pageviews and visitors from a referrer on a day. Hits with a source only.';
@@ -392,7 +416,7 @@ create table rollup_referrals (
     page_id integer not null,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_referrals_key on rollup_referrals (day, site_id, referrer_id, page_id) nulls not distinct;
 comment on index rollup_referrals_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_referrals is 'Pageviews and visitors that a referrer led to a page on a day. Hits with a source only.';
@@ -405,7 +429,7 @@ create table rollup_campaigns (
     utm_campaign text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_campaigns_key on rollup_campaigns (day, site_id, utm_source, utm_medium, utm_campaign) nulls not distinct;
 comment on index rollup_campaigns_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_campaigns is 'Pageviews and visitors of a campaign on a day. Hits with utm_source, utm_medium or utm_campaign only.';
@@ -416,7 +440,7 @@ create table rollup_countries (
     country char(2),
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_countries_key on rollup_countries (day, site_id, country) nulls not distinct;
 comment on index rollup_countries_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_countries is 'Pageviews and visitors from a country on a day.';
@@ -427,7 +451,7 @@ create table rollup_browsers (
     browser text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_browsers_key on rollup_browsers (day, site_id, browser) nulls not distinct;
 comment on index rollup_browsers_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_browsers is 'Pageviews and visitors by browser on a day.';
@@ -438,7 +462,7 @@ create table rollup_systems (
     os text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_systems_key on rollup_systems (day, site_id, os) nulls not distinct;
 comment on index rollup_systems_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_systems is 'Pageviews and visitors by operating system on a day.';
@@ -449,7 +473,7 @@ create table rollup_devices (
     device text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_devices_key on rollup_devices (day, site_id, device) nulls not distinct;
 comment on index rollup_devices_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_devices is 'Pageviews and visitors by device on a day.';
@@ -460,7 +484,7 @@ create table rollup_languages (
     language text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_languages_key on rollup_languages (day, site_id, language) nulls not distinct;
 comment on index rollup_languages_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_languages is 'Pageviews and visitors by language on a day.';
@@ -471,7 +495,7 @@ create table rollup_screens (
     screen text,
     pageviews integer not null,
     visitors integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_screens_key on rollup_screens (day, site_id, screen) nulls not distinct;
 comment on index rollup_screens_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_screens is 'Pageviews and visitors by class of screen on a day.';
@@ -482,7 +506,7 @@ create table rollup_events (
     event text not null,
     events integer not null,
     sessions integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_events_key on rollup_events (day, site_id, event) nulls not distinct;
 comment on index rollup_events_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_events is 'Custom events of people on a day.';
@@ -495,7 +519,7 @@ create table rollup_event_properties (
     value text not null,
     events integer not null,
     sessions integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_event_properties_key on rollup_event_properties (day, site_id, event, text_key(property), text_key(value)) nulls not distinct;
 comment on index rollup_event_properties_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_event_properties is 'Custom events of people on a day, by a property and its value. A hit counts once for each of its properties.';
@@ -506,7 +530,7 @@ create table rollup_bots (
     bot_name text,
     bot_class text,
     bot_hits integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_bots_key on rollup_bots (day, site_id, bot_name, bot_class) nulls not distinct;
 comment on index rollup_bots_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_bots is 'Hits of bots, all events, on a day.';
@@ -517,7 +541,7 @@ create table rollup_missing (
     page_id integer not null,
     referrer_id integer not null,
     pageviews integer not null
-);
+) with (fillfactor = 80);
 create unique index rollup_missing_key on rollup_missing (day, site_id, page_id, referrer_id) nulls not distinct;
 comment on index rollup_missing_key is 'One row a cell; finds the days of a range.';
 comment on table rollup_missing is 'Pageviews of pages that are missing (status 404 or 410) on a day, and what led there.';
@@ -622,13 +646,14 @@ from (
 group by 1, 2;
 
 insert into origins (
-    referrer_id, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, link_tag, used_on
+    referrer_id, source, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+    link_tag, used_on
 )
-select r.referrer_id, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, link_tag,
-       max(day)
+select r.referrer_id, r.source, source_detail, channel, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+       link_tag, max(day)
 from former.hits h
 join referrers r on coalesce(r.source, '') = coalesce(h.source, '') and coalesce(r.referrer, '') = coalesce(h.referrer, '')
-group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10;
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11;
 
 insert into clients (country, browser, os, device, language, screen, bot_name, bot_class, subscribers, used_on)
 select country, browser, os, device, language, screen, bot_name, bot_class, subscribers, max(day)
@@ -839,9 +864,9 @@ drop schema former, former_days cascade;
 -- Reporting views ----------------------------------------------------------------------------------------------------
 
 create view daily_traffic as
-select s.site, t.day, t.day::timestamp at time zone i.report_timezone as day_starts_at,
+select s.site, t.day, coalesce(d.starts_at, t.day::timestamp at time zone i.report_timezone) as day_starts_at,
        t.pageviews, t.visitors, t.anonymous_pageviews, t.bot_hits, t.owner_hits
-from rollup_traffic t left join sites s using (site_id) cross join installation i;
+from rollup_traffic t left join sites s using (site_id) left join days d using (day) cross join installation i;
 comment on view daily_traffic is 'Traffic of each site and day.';
 
 create view hourly_traffic as
@@ -1047,7 +1072,7 @@ begin
     end loop;
 end
 $$;
-grant select on sites, pages, referrers, titles to grafana_reader, grafana_explorer, analyst;
+grant select on sites, pages, referrers, titles, days to grafana_reader, grafana_explorer, analyst;
 grant select on explore_hits to grafana_explorer, analyst;
 grant select on hits to analyst;
 

@@ -77,23 +77,21 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A row of ``hits``."""
+    """A row of ``hits``. What the enricher numbers together stands together: site and page, title, origin, client."""
 
     hit_id: uuid.UUID
+    session_id: uuid.UUID | None
     received_at: datetime.datetime
     day: datetime.date
     site: str
     host: str
     path: str
-    query: str | None
     title: str | None
-    event: str
-    props: str | None  # JSON
-    status: int | None
-    referrer: str | None
     source: str | None
+    referrer: str | None
     source_detail: str | None
     channel: str
+    query: str | None
     utm_source: str | None
     utm_medium: str | None
     utm_campaign: str | None
@@ -101,17 +99,19 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     utm_content: str | None
     link_tag: str | None
     country: str | None
-    session_id: uuid.UUID | None
-    is_bot: bool
-    bot_name: str | None
-    bot_class: str | None
-    subscribers: int | None
-    is_me: bool
     browser: str | None
     os: str | None
     device: str | None
     language: str | None
     screen: str | None
+    bot_name: str | None
+    bot_class: str | None
+    subscribers: int | None
+    status: int | None
+    is_bot: bool
+    is_me: bool
+    event: str
+    props: str | None  # JSON
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):

@@ -55,7 +55,6 @@ from (
 ) as sessions
 group by {key}
 having sum(new_hits) > 0
-order by {key}
 on conflict ({unique_key(rollup)}) do update set
     {", ".join(f"{name} = r.{name} + excluded.{name}" for name in measures)}
 """

@@ -44,8 +44,8 @@ ORIGINS = Table(
     "origin_id",
     (
         ("referrer_id", "int4"),
-        *_texts("source_detail", "channel", "query", "utm_source", "utm_medium", "utm_campaign", "utm_term"),
-        *_texts("utm_content", "link_tag"),
+        *_texts("source", "source_detail", "channel", "query", "utm_source", "utm_medium", "utm_campaign"),
+        *_texts("utm_term", "utm_content", "link_tag"),
     ),
 )
 CLIENTS = Table(
@@ -93,14 +93,16 @@ select g.place, m.number from made m join given g on g.key = m.key
 _STATEMENTS = {table.name: find_or_make(table) for table in TABLES}
 
 
-class Numbered(NamedTuple):
-    """What names a hit's parts."""
+# A hit's fields, as they stand together in Hit.
+_FIELDS = Hit.__struct_fields__
+_PAGE = slice(_FIELDS.index("site"), _FIELDS.index("title"))
+_DAY = _FIELDS.index("day")
+_TITLE = _FIELDS.index("title")
+_ORIGIN = slice(_FIELDS.index("source"), _FIELDS.index("country"))
+_CLIENT = slice(_FIELDS.index("country"), _FIELDS.index("status"))
 
-    site_id: int
-    page_id: int
-    title_id: int
-    origin_id: int
-    client_id: int
+# site_id, page_id, title_id, origin_id, client_id
+Numbered = tuple[int, int, int, int, int]
 
 
 class Numbers:
@@ -109,72 +111,74 @@ class Numbers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._day = datetime.date.min
-        self._known: dict[str, dict[Row, int]] = {table.name: {} for table in TABLES}
+        self._pages: dict[Row, tuple[int, int]] = {}  # of site, host, path: site_id, page_id
+        self._titles: dict[str | None, int] = {}
+        self._origins: dict[Row, int] = {}
+        self._clients: dict[Row, int] = {}
 
-    def of(self, hits: list[Hit]) -> list[Numbered]:
-        """The numbers of each hit, in order. Raises ``psycopg.Error``, also for texts that PostgreSQL refuses."""
+    def of(self, hits: list[Row]) -> list[Numbered]:
+        """The numbers of each hit, in order. A hit is given as the tuple of its fields.
+
+        Raises ``psycopg.Error``, also for texts that PostgreSQL refuses.
+        """
         if not hits:
             return []
-        self._start_day(max(hit.day for hit in hits))
-        sites = self._numbers(SITES, [(hit.site,) for hit in hits])
-        pages = self._numbers(
-            PAGES, [(site_id, hit.host, hit.path) for site_id, hit in zip(sites, hits, strict=True)]
-        )
-        referrers = self._numbers(REFERRERS, [(hit.source, hit.referrer) for hit in hits])
-        origins = self._numbers(
-            ORIGINS,
-            [
-                (
-                    referrer_id, hit.source_detail, hit.channel, hit.query, hit.utm_source, hit.utm_medium,
-                    hit.utm_campaign, hit.utm_term, hit.utm_content, hit.link_tag,
-                )
-                for referrer_id, hit in zip(referrers, hits, strict=True)
-            ],
-        )  # fmt: skip
-        clients = self._numbers(
-            CLIENTS,
-            [
-                (
-                    hit.country, hit.browser, hit.os, hit.device, hit.language, hit.screen, hit.bot_name,
-                    hit.bot_class, hit.subscribers,
-                )
+        self._start_day(max(hit[_DAY] for hit in hits))
+        pages, titles, origins, clients = self._pages, self._titles, self._origins, self._clients
+        try:
+            return [
+                (*pages[hit[_PAGE]], titles[hit[_TITLE]], origins[hit[_ORIGIN]], clients[hit[_CLIENT]])
                 for hit in hits
-            ],
-        )  # fmt: skip
-        titles = self._titles(hits)
-        return [Numbered(*row) for row in zip(sites, pages, titles, origins, clients, strict=True)]
+            ]
+        except KeyError:
+            self._learn(hits)
+        return self.of(hits)
 
     def _start_day(self, day: datetime.date) -> None:
         if day > self._day:
             self._day = day
-            for known in self._known.values():
-                known.clear()
+            self._forget()
 
-    def _titles(self, hits: list[Hit]) -> list[int]:
-        titles = {hit.title for hit in hits if hit.title is not None}
-        rows = [(title,) for title in titles]
-        found = dict(zip(titles, self._numbers(TITLES, rows), strict=True))
-        return [NO_TITLE if hit.title is None else found[hit.title] for hit in hits]
+    def _forget(self) -> None:
+        self._pages.clear()
+        self._titles.clear()
+        self._origins.clear()
+        self._clients.clear()
+        self._titles[None] = NO_TITLE
 
-    def _numbers(self, table: Table, rows: list[Row]) -> list[int]:
-        known = self._known[table.name]
-        try:
-            return [known[row] for row in rows]
-        except KeyError:
-            new = list({row: None for row in rows if row not in known})
-        if len(known) + len(new) > CACHE_ROWS:
-            known.clear()
-            new = list(dict.fromkeys(rows))
-        known.update(zip(new, self._find_or_make(table, new), strict=True))
-        return [known[row] for row in rows]
+    def _learn(self, hits: list[Row]) -> None:
+        """Number what is not known yet."""
+        pages = {hit[_PAGE] for hit in hits} - self._pages.keys()
+        titles = {hit[_TITLE] for hit in hits} - self._titles.keys()
+        origins = {hit[_ORIGIN] for hit in hits} - self._origins.keys()
+        clients = {hit[_CLIENT] for hit in hits} - self._clients.keys()
+        if max(len(self._pages), len(self._titles), len(self._origins), len(self._clients)) > CACHE_ROWS:
+            self._forget()
+            self._learn(hits)
+            return
+        self._learn_pages(list(pages))
+        self._titles.update(self._number(TITLES, {title: (title,) for title in titles}))
+        self._learn_origins(list(origins))
+        self._clients.update(self._number(CLIENTS, {client: client for client in clients}))
 
-    def _find_or_make(self, table: Table, rows: list[Row]) -> list[int]:
-        """In the order of the rows."""
+    def _learn_pages(self, pages: list[Row]) -> None:
+        sites = self._number(SITES, {site: (site,) for site, _, _ in pages})
+        found = self._number(PAGES, {page: (sites[page[0]], *page[1:]) for page in pages})
+        self._pages.update({page: (sites[page[0]], number) for page, number in found.items()})
+
+    def _learn_origins(self, origins: list[Row]) -> None:
+        referrers = self._number(REFERRERS, {origin[:2]: origin[:2] for origin in origins})
+        rows = {origin: (referrers[origin[:2]], origin[0], *origin[2:]) for origin in origins}
+        self._origins.update(self._number(ORIGINS, rows))
+
+    def _number(self, table: Table, rows: dict[Any, Row]) -> dict[Any, int]:
+        """The number of each row, by the row's name; committed when it returns."""
+        if not rows:
+            return {}
         lists: dict[str, Any] = {
-            name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
+            name: [row[place] for row in rows.values()] for place, (name, _) in enumerate(table.columns)
         }
         with self._connection.transaction():
-            found = dict(
-                self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall()
-            )
-        return [found[place] for place in range(1, len(rows) + 1)]
+            found = self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall()
+        numbers = dict(found)
+        return {name: numbers[place] for place, name in enumerate(rows, start=1)}

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from services.database import Connection, load_sql
 from services.enricher.batch import DeadLetter, Work
-from services.enricher.numbers import Numbered, Numbers
+from services.enricher.numbers import Numbers, Row
 from services.hit import PAGEVIEW, Hit
 
 _SQL = Path(__file__).with_name("sql")
@@ -33,6 +33,10 @@ _COPY_TYPES = (
     "uuid", "uuid", "timestamptz", "date", "int4", "int4", "int4", "int4", "int4", "int2", "bool", "bool", "text",
     "jsonb",
 )  # fmt: skip
+# Places of a hit's fields that are copied as they are, or nearly.
+_STATUS, _IS_BOT, _IS_ME, _EVENT, _PROPS = map(
+    Hit.__struct_fields__.index, ("status", "is_bot", "is_me", "event", "props")
+)
 
 
 class Written(NamedTuple):
@@ -64,19 +68,19 @@ class Store:
         hits = [hit for work in works for hit in work.hits]
         self._open_days(hits)
         # Committed before the hits are: see numbers.py.
-        numbers = dict(zip(map(id, hits), self._numbers.of(hits), strict=True))
+        rows = dict(zip(map(id, hits), self._rows(hits), strict=True))
         try:
             with self._connection.transaction():
-                return self._write(works, numbers)
+                return self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
             self._days.clear()  # upkeep has closed or dropped the day meanwhile: the next try opens it again
             raise
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
-        numbers = self._numbers.of(hits)
+        rows = self._rows(hits)
         with self._connection.transaction(force_rollback=True):
-            self._copy(hits, numbers)
+            self._copy(rows)
 
     def count_attempt(self, entry_id: str) -> int:
         """Note, durably, that an entry is about to be tried alone; how often that was."""
@@ -103,7 +107,7 @@ class Store:
                 self._connection.execute("select open_hits_day(%s)", [day])
         self._days |= days
 
-    def _write(self, works: list[Work], numbers: dict[int, Numbered]) -> Written:
+    def _write(self, works: list[Work], rows: dict[int, Row]) -> Written:
         new = self._claim(works)
         hits = [hit for work in new for hit in work.hits]
         letters = [letter for work in new for letter in work.dead_letters]
@@ -112,7 +116,7 @@ class Store:
         self._book_left_out(new)
         if not hits and not letters:
             return Written(0, 0, 0, sum(1 for work in works if work.group) - len(new))
-        self._copy(hits, [numbers[id(hit)] for hit in hits])
+        self._copy([rows[id(hit)] for hit in hits])
         stored = self._insert(new, letters)
         self._refuse_closed_days(hits)
         return Written(
@@ -198,20 +202,25 @@ class Store:
                 },
             )
 
-    def _copy(self, hits: list[Hit], numbers: list[Numbered]) -> None:
-        if not hits:
+    def _rows(self, hits: list[Hit]) -> list[Row]:
+        """As they are copied."""
+        fields = [msgspec.structs.astuple(hit) for hit in hits]
+        return [
+            (
+                *hit[:4], *numbers, hit[_STATUS] or 0, hit[_IS_BOT], hit[_IS_ME],
+                None if hit[_EVENT] == PAGEVIEW else hit[_EVENT],
+                None if hit[_PROPS] is None else Jsonb(msgspec.json.decode(hit[_PROPS])),
+            )
+            for hit, numbers in zip(fields, self._numbers.of(fields), strict=True)
+        ]  # fmt: skip
+
+    def _copy(self, rows: list[Row]) -> None:
+        if not rows:
             return
         with self._connection.cursor() as cursor, cursor.copy(COPY_STAGING) as copy:
             copy.set_types(_COPY_TYPES)
-            for hit, (site_id, page_id, title_id, origin_id, client_id) in zip(hits, numbers, strict=True):
-                copy.write_row(
-                    (
-                        hit.hit_id, hit.session_id, hit.received_at, hit.day, site_id, page_id, title_id, origin_id,
-                        client_id, hit.status or 0, hit.is_bot, hit.is_me,
-                        None if hit.event == PAGEVIEW else hit.event,
-                        None if hit.props is None else Jsonb(msgspec.json.decode(hit.props)),
-                    )
-                )  # fmt: skip
+            for row in rows:
+                copy.write_row(row)
 
     def _refuse_closed_days(self, hits: list[Hit]) -> None:
         """Raises ``DayClosed`` where nothing kept a hit of this transaction from being stored twice.

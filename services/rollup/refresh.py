@@ -31,6 +31,13 @@ TOUCH_CLIENTS = load_sql(_SQL / "touch_clients.sql")
 TITLES = load_sql(_SQL / "titles.sql")
 MARK_SESSIONS = load_sql(_SQL / "mark_sessions.sql")
 
+# Which rollups this version knows (a trigger refuses less). And rows are few beside the tables that they are joined
+# with by number, which the planner does not know of tables that grew since they were analysed.
+_FOR_THIS_TRANSACTION = """
+    select set_config('footfall.rollups', %s, true), set_config('enable_seqscan', 'off', true),
+           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
+
 Pending = list[tuple[int, datetime.date, int]]
 
 
@@ -87,11 +94,11 @@ def _refresh(connection: Connection, max_hits: int) -> int:
     batches, days, hits = choose(pending, max_hits)
     if not batches:
         return 0
+    connection.execute(_FOR_THIS_TRANSACTION, [str(ROLLUPS_VERSION)])
     connection.execute(TOUCH_NEW, {"days": days, "batches": batches})
     connection.execute(TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
     for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES, MARK_SESSIONS):
         connection.execute(statement)
-    connection.execute("select set_config('footfall.rollups', %s, true)", [str(ROLLUPS_VERSION)])
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits
 

@@ -17,12 +17,13 @@ create temporary table if not exists touched (
     title_id integer not null,
     client_id integer not null,
     referrer_id integer not null,
-    source text,
-    source_detail text,
-    channel text not null,
-    utm_source text,
-    utm_medium text,
-    utm_campaign text,
-    event text,
+    -- Grouped by bytes: a quarter of the cost of a language's order.
+    source text collate "C",
+    source_detail text collate "C",
+    channel text collate "C" not null,
+    utm_source text collate "C",
+    utm_medium text collate "C",
+    utm_campaign text collate "C",
+    event text collate "C",
     props jsonb
 ) on commit delete rows

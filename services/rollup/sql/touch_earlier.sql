@@ -2,10 +2,12 @@
 -- The earlier pageviews and events of the people that have new ones: stored and counted, that is, in no batch that
 -- waits. Neither those of this refresh nor those that it leaves for the next are earlier.
 insert into touched
-select false, is_pageview, is_event, false, false, status, day, received_at, hour_starts_at, hit_id, session_id, site_id,
+with begun as materialized (select day, starts_at from days where day = any(%(days)s))
+select false, is_pageview, is_event, false, false, status, day, received_at,
+       date_bin('1 hour', received_at, starts_at), hit_id, session_id, site_id,
        page_id, title_id, client_id, referrer_id, source, source_detail, channel, utm_source, utm_medium, utm_campaign,
        event, props
-from hits_to_count
+from hits_to_count join begun using (day)
 where day = any(%(days)s)
   and session_id = any(
       array(select distinct session_id from touched where session_id is not null and (is_pageview or is_event))

@@ -1,7 +1,9 @@
 -- rollup: touch_new
 insert into touched
-select true, is_pageview, is_event, is_bot, is_me, status, day, received_at, hour_starts_at, hit_id, session_id, site_id,
+with begun as materialized (select day, starts_at from days where day = any(%(days)s))
+select true, is_pageview, is_event, is_bot, is_me, status, day, received_at,
+       date_bin('1 hour', received_at, starts_at), hit_id, session_id, site_id,
        page_id, title_id, client_id, referrer_id, source, source_detail, channel, utm_source, utm_medium, utm_campaign,
        event, props
-from hits_to_count
+from hits_to_count join begun using (day)
 where day = any(%(days)s) and batch_id = any(%(batches)s)

@@ -396,7 +396,7 @@ TABLES = (
     "rollup_entries",
     "rollup_exits",
 )
-NAMES = ("sites", "pages", "referrers", "titles", "countries")
+NAMES = ("sites", "pages", "referrers", "titles", "days", "countries")
 # What a role may read, of all that there is.
 MAY_READ = {
     "grafana_reader": {
