@@ -309,7 +309,9 @@ select
     h.status, h.is_bot, h.is_me, h.event, h.props,
     h.event is null and not h.is_bot and not h.is_me as is_pageview,
     h.event is not null and not h.is_bot and not h.is_me as is_event,
-    date_bin('1 hour', h.received_at, d.starts_at) as hour_starts_at,
+    date_bin('1 hour', h.received_at, coalesce(
+        d.starts_at, h.day::timestamp at time zone (select report_timezone from installation)
+    )) as hour_starts_at,
     o.referrer_id, o.source, o.source_detail, o.channel, o.utm_source, o.utm_medium, o.utm_campaign,
     c.country, c.browser, c.os, c.device, c.language, c.screen, c.bot_name, c.bot_class
 from stored_hits h

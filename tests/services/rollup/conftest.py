@@ -43,6 +43,17 @@ class Parts:
         prepare(connection)
         return connection
 
+    @property
+    def last_connection(self) -> psycopg.Connection[Any]:
+        """That of the store or refresher that was made last."""
+        return self._connections[-1]
+
+    def close_all_but_first(self) -> None:
+        """The eye, the store and the refresher that the parts began with stay."""
+        for connection in self._connections[3:]:
+            connection.close()
+        del self._connections[3:]
+
     def refresh_all(self, max_hits: int = 20_000) -> int:
         """Refresh until nothing waits; how many hits were counted."""
         total = 0
