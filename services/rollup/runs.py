@@ -91,11 +91,13 @@ class Runs:
         """Names of the jobs that are scheduled."""
         return list(self._runs)
 
-    def had_failed(self, name: str, failures: int) -> None:
-        """Take over how often a job failed in a row before this process worked."""
+    def had_failed(self, name: str, failures: int) -> int:
+        """How often a job failed in a row: as the table says, unless it ran here: the table may not know that yet."""
         with self._lock:
             run = self._runs[name]
-            run.failures = run.failures or failures
+            if run.started_s is None:
+                run.failures = failures
+            return run.failures
 
     def due(self, now_s: float) -> list[str]:
         """Jobs to ask for, those of the front of the list first."""

@@ -128,8 +128,7 @@ class Schedule:
             connection.execute("set lock_timeout = '2s'")  # the table `jobs` is not worth waiting for
             connection.execute(f"listen {CHANNEL}")
             for name, failures in self._table.begin(connection).items():
-                self._runs.had_failed(name, failures)
-                self._metrics.job_failures.labels(name).set(failures)
+                self._metrics.job_failures.labels(name).set(self._runs.had_failed(name, failures))
         self._set_works(True)
         self._log.info("working")
         look_s = -math.inf  # what was stored while nobody listened

@@ -413,6 +413,7 @@ ROLLUPS = tuple(view.replace("daily", "rollup") for view in VIEWS)
 MAY_READ = {
     "grafana_reader": {
         *VIEWS, *ROLLUPS, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation", "countries",
+        "jobs",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}
