@@ -33,8 +33,8 @@ from services.rollup.runs import Runs
 from services.rollup.schedule import Schedule
 from services.settings import Settings, SettingsError, load_settings
 
-# RQ blocks for its worker's life less 15 s: a dead connection is noticed within that.
-WORKER_TTL_S = 30
+# RQ waits for a job for its worker's life less 15 s, then looks whether it is still to work.
+WORKER_TTL_S = 18
 REDIS_ANSWERS_WITHIN_S = 5.0
 PAUSE_S = 0.5
 STOP_WITHIN_S = 2.0
@@ -65,7 +65,7 @@ class Worker(rq.SimpleWorker):
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ calls it between jobs and while it waits for one, every 15 s; with a pipeline, within one."""
+        """RQ calls it between jobs and every 3 s while it waits for one; with a pipeline, within one."""
         if pipeline is None and not self._may_work():
             raise StopRequested
         super().heartbeat(timeout, pipeline)
