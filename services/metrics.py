@@ -102,6 +102,18 @@ class RollupMetrics(Metrics):
             "footfall_rollup_job_seconds", "Time that a job takes.", ["job"], registry=registry,
             buckets=LATENCY_BUCKETS_S,
         )  # fmt: skip
+        self.job_done = Gauge(
+            "footfall_rollup_job_done_timestamp_seconds", "When a job last ended well; 0: not since the start.",
+            ["job"], registry=registry,
+        )  # fmt: skip
+        self.job_failures = Gauge(
+            "footfall_rollup_job_failures_in_a_row", "How often a job has failed since it last ended well.",
+            ["job"], registry=registry,
+        )  # fmt: skip
+        self.works = Gauge(
+            "footfall_rollup_works", "1 while this process runs the jobs, 0 while it stands by.",
+            registry=registry,
+        )  # fmt: skip
         self.pending = Gauge(
             "footfall_rollup_pending_seconds",
             "Age of the oldest batch that is not counted yet.",

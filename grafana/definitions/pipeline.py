@@ -1,4 +1,4 @@
-"""``pipeline``: whether every accepted hit is accounted for, and what waits."""
+"""``pipeline``: whether every accepted hit is accounted for, what waits, and how the jobs are doing."""
 
 from grafana.dashboard import Dashboard, Row
 from grafana.panels import COUNT, SECONDS, Column, stat, table, time_series
@@ -97,9 +97,26 @@ LISTS = Row(16, [
     ),
 ])  # fmt: skip
 
+JOBS = Row(7, [
+    table(
+        "Jobs",
+        "pipeline/jobs.sql",
+        "What the rollup does by the clock and for new hits, now: neither range nor site matters. One that fails is "
+        "tried again after 1, 2, 4 … 60 s, the country database after a day; the log and the metrics say more. "
+        "As of up to 10 s ago.",
+        [
+            Column("job", "Job", width_px=140),
+            Column("last_done", "Last done"),
+            Column("failures_in_a_row", "Failures in a row", COUNT, width_px=150),
+            Column("last_error", "Last error"),
+            Column("next_try", "Next try"),
+        ],
+    ),
+])  # fmt: skip
+
 PIPELINE = Dashboard(
     uid="pipeline",
     title="Pipeline",
-    description="Whether every accepted hit is accounted for, and what waits.",
-    rows=[LEDGER, OVER_TIME, LISTS],
+    description="Whether every accepted hit is accounted for, what waits, and how the jobs are doing.",
+    rows=[LEDGER, OVER_TIME, LISTS, JOBS],
 )

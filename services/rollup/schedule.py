@@ -1,7 +1,13 @@
-"""When jobs are enqueued: at once when hits were stored (PostgreSQL's NOTIFY), and by the clock.
+"""When jobs are enqueued: at once when hits were stored (PostgreSQL's NOTIFY), by the clock, and with back-off after
+they failed.
 
-Runs in a thread beside the RQ worker. A job is enqueued only while none waits in the queue, so that a worker that
-is slow, or away, finds one to do and not a thousand; each ends by itself after a minute.
+Runs in a thread beside the RQ worker. Of several rollup processes one works, the one that holds an advisory lock on
+its schedule's connection; the others stand by and take over within a second or so when that connection ends.
+
+A job's name is its id in RQ, which takes an id once until it has run. As one process works, a job of that name that
+its worker does not run was left behind by a process that was killed, or is lost: it is enqueued anew. So nothing that
+matters is in Redis, which may be killed, emptied or exchanged: what is due is known here, and what waits to be
+counted is in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -9,57 +15,75 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 import rq
 from redis.exceptions import RedisError
+from rq.exceptions import DuplicateJobError
+from rq.executions import ExecutionRegistry
+from rq.job import Job
+from rq.registry import StartedJobRegistry
 
-from services.database import Connection, pauses_s
+from services.database import Connection, cut_after, let_server_notice, pauses_s
 from services.logs import Logger
 from services.metrics import RollupMetrics
 from services.rollup import jobs
+from services.rollup.job_table import JobTable
+from services.rollup.runs import Runs
 
 CHANNEL = "footfall_hits"
-REFRESH_QUEUE = "footfall-refresh"
-UPKEEP_QUEUE = "footfall-upkeep"
+# Held (an advisory lock) by the schedule of the process that works.
+JOBS_LOCK = 0x666F6F746A6F6273  # "footjobs", as a number
 
-# From an answered hit to a changed view in 2 s at the 99th percentile; a refresh costs some 10 ms of its own,
-# which many hits should share.
-REFRESH_APART_S = 0.2
 # Should a notification be lost, this finds what waits.
 LOOK_EVERY_S = 5.0
-UPKEEP_EVERY_S = 3_600.0
-# After a failure too: neither DB-IP nor MaxMind is to be asked more often.
-COUNTRY_EVERY_S = 86_400.0
+STAND_BY_S = 1.0
+# What the schedule asks of PostgreSQL takes a millisecond; it does not wait for one that stands still.
+ANSWER_WITHIN_S = 10.0
+# After that Redis is back for a while before hits are counted.
+LONGEST_REDIS_PAUSE_S = 1.0
+# RQ forgets a job that nobody takes; ends one that runs; keeps one that failed, for who looks there.
 JOB_TTL_S = 60
+KEEP_FAILED_S = 60
 
 
 class Schedule:
-    """Enqueues. Built by ``__main__``; ``run`` is the thread's target."""
+    """Enqueues. Built by ``__main__``; ``run`` is the thread's target. ``queues`` by the names of the jobs."""
 
     def __init__(
         self,
         connect: Callable[[], Connection],
-        refresh_queue: rq.Queue,
-        upkeep_queue: rq.Queue,
+        queues: Mapping[str, rq.Queue],
+        runs: Runs,
         metrics: RollupMetrics,
         log: Logger,
-        *,
-        country_refresh: bool = False,
     ) -> None:
         self._connect = connect
-        self._refresh_queue = refresh_queue
-        self._upkeep_queue = upkeep_queue
+        self._queues = queues
+        self._runs = runs
+        self._table = JobTable(runs, log)
         self._metrics = metrics
         self._log = log
-        self._next_upkeep_s = 0.0
-        self._next_country_s = 0.0 if country_refresh else math.inf
         self._stopped = threading.Event()
+        self._works = threading.Event()
+        self._redis_pauses = pauses_s(LONGEST_REDIS_PAUSE_S)
+        self._redis_next_s = -math.inf
+        for name in runs.names:
+            metrics.job_done.labels(name).set(0)
+            metrics.job_failures.labels(name).set(0)
 
     def stop(self) -> None:
         """Let ``run`` end."""
         self._stopped.set()
+
+    def works(self) -> bool:
+        """Whether the worker of this process is the one that works."""
+        return self._works.is_set()
+
+    def wait_to_work(self, seconds: float) -> bool:
+        """Whether it is, or becomes so in time."""
+        return self._works.wait(seconds)
 
     def run(self) -> None:
         """Until ``stop``; waits for servers that are away."""
@@ -68,41 +92,114 @@ class Schedule:
             began_s = time.monotonic()
             try:
                 with self._connect() as connection:
-                    connection.execute(f"listen {CHANNEL}")
-                    self._watch(connection)
-            except (psycopg.OperationalError, RedisError, OSError) as error:
+                    if self._stand_by(connection):
+                        self._work(connection)
+            except (psycopg.OperationalError, OSError) as error:
                 if time.monotonic() - began_s > LOOK_EVERY_S:
                     pauses = pauses_s()  # it went well for a while
-                pause_s = next(pauses)
                 self._log.warning("waiting", what="schedule", error=type(error).__name__)
-                self._stopped.wait(pause_s)
+                self._stopped.wait(next(pauses))
+            finally:
+                self._set_works(False)
 
-    def _watch(self, connection: Connection) -> None:
-        """Raises when PostgreSQL or Redis fails."""
-        waiting = True  # what was stored while nobody listened
+    def _set_works(self, works: bool) -> None:
+        (self._works.set if works else self._works.clear)()
+        self._metrics.works.set(works)
+
+    def _stand_by(self, connection: Connection) -> bool:
+        """Return when this process is the one to work; False: stopped before that. Raises when PostgreSQL fails."""
+        was_told = False
         while not self._stopped.is_set():
             self._metrics.heartbeat.set(time.time())
-            if time.monotonic() >= self._next_upkeep_s:
-                self.enqueue(self._upkeep_queue, jobs.keep_up)
-                self._next_upkeep_s = time.monotonic() + UPKEEP_EVERY_S
-            # Not while upkeep waits in the queue: in the next round, then.
-            if time.monotonic() >= self._next_country_s and self.enqueue(
-                self._upkeep_queue, jobs.refresh_country
-            ):
-                self._next_country_s = time.monotonic() + COUNTRY_EVERY_S
-            if waiting and self.enqueue(self._refresh_queue, jobs.refresh_rollups):
-                waiting = False
-                self._stopped.wait(REFRESH_APART_S)  # what is stored meanwhile shares the next one
-            timeout_s = REFRESH_APART_S if waiting else LOOK_EVERY_S
-            for _ in connection.notifies(timeout=timeout_s, stop_after=1):
-                waiting = True
-            if not waiting:
-                row = connection.execute("select exists (select from rollup_pending)").fetchone()
-                waiting = bool(row and row[0])
+            with cut_after(connection, ANSWER_WITHIN_S):
+                row = connection.execute("select pg_try_advisory_lock(%s)", [JOBS_LOCK]).fetchone()
+            if row and row[0]:
+                return True
+            if not was_told:
+                self._log.info("standing-by")
+                was_told = True
+            self._stopped.wait(STAND_BY_S)
+        return False
 
-    def enqueue(self, queue: rq.Queue, job: Callable[[], None]) -> bool:
-        """Enqueue a job unless one waits already; whether it was enqueued now."""
-        if queue.count:
+    def _work(self, connection: Connection) -> None:
+        """Ask for what is due until stopped. Raises when PostgreSQL fails."""
+        with cut_after(connection, ANSWER_WITHIN_S):
+            let_server_notice(connection)
+            connection.execute("set lock_timeout = '2s'")  # the table `jobs` is not worth waiting for
+            connection.execute(f"listen {CHANNEL}")
+            for name, failures in self._table.begin(connection).items():
+                self._metrics.job_failures.labels(name).set(self._runs.had_failed(name, failures))
+        self._set_works(True)
+        self._log.info("working")
+        look_s = -math.inf  # what was stored while nobody listened
+        while not self._stopped.is_set():
+            self._metrics.heartbeat.set(time.time())
+            now_s = time.monotonic()
+            if look_s <= now_s or self._runs.news(now_s):
+                with cut_after(connection, ANSWER_WITHIN_S):
+                    self._table.record(connection, now_s)
+                    self._look(connection)
+                look_s = now_s + LOOK_EVERY_S
+            self.ask(time.monotonic())
+            for _ in connection.notifies(timeout=self._quiet_s(look_s), stop_after=1):
+                self._runs.wake(time.monotonic())
+
+    def _look(self, connection: Connection) -> None:
+        row = connection.execute("select exists (select from rollup_pending)").fetchone()
+        if row and row[0]:
+            self._runs.wake(time.monotonic())
+
+    def _quiet_s(self, look_s: float) -> float:
+        """How long there is nothing to do, unless PostgreSQL has word of hits."""
+        now_s = time.monotonic()
+        next_s = max(self._runs.next_look_s(now_s), self._redis_next_s)
+        return max(0.01, min(next_s, look_s) - now_s)
+
+    def ask(self, now_s: float) -> None:
+        """Enqueue the jobs that are due, unless Redis is away."""
+        if now_s < self._redis_next_s:
+            return
+        for name in self._runs.due(now_s):
+            self._runs.asked(name, now_s)  # before it is: the worker may be faster
+            try:
+                self.enqueue(name)
+            except (RedisError, OSError) as error:
+                self._runs.not_asked(name, now_s)
+                self._log.warning("waiting", what="redis", error=type(error).__name__)
+                self._redis_next_s = time.monotonic() + next(self._redis_pauses)
+                return
+            self._redis_pauses = pauses_s(LONGEST_REDIS_PAUSE_S)
+
+    def enqueue(self, name: str) -> bool:
+        """Enqueue a job unless it waits already, or another one runs; whether it was enqueued now."""
+        if self._enqueue_new(name):
+            return True
+        if self._runs.is_any_running():
+            return False  # its turn comes
+        self._forget(name)
+        return self._enqueue_new(name)
+
+    def _enqueue_new(self, name: str) -> bool:
+        try:
+            self._queues[name].enqueue(
+                jobs.run, name, job_id=name, unique=True, description=name,
+                ttl=JOB_TTL_S, job_timeout=JOB_TTL_S, result_ttl=0, failure_ttl=KEEP_FAILED_S,
+            )  # fmt: skip
+        except DuplicateJobError:
             return False
-        queue.enqueue(job, ttl=JOB_TTL_S, result_ttl=0, failure_ttl=3_600, job_timeout=JOB_TTL_S)
         return True
+
+    def _forget(self, name: str) -> None:
+        """Take a job out of Redis, whatever state it was left in.
+
+        RQ would do so 2 to 12 minutes after its worker was killed; and find by then the job that has its id now.
+        """
+        queue = self._queues[name]
+        started = StartedJobRegistry(queue=queue)
+        with queue.connection.pipeline() as pipe:
+            pipe.lrem(queue.key, 0, name)
+            for job_id, execution_id in started.get_job_and_execution_ids(cleanup=False):
+                if job_id == name:
+                    pipe.zrem(started.key, f"{job_id}:{execution_id}")
+            pipe.delete(Job.key_for(name), ExecutionRegistry(name, queue.connection).key)
+            pipe.execute()

@@ -96,6 +96,10 @@ ROLLUPS = [
               ('blog.example', '2024-03-10', 'refused', 'rate-limit', 3)""",
     """insert into rollup_pending (site, day, batch_id, hits, stored_at)
        values ('blog.example', '2024-03-12', 1, 4, clock_timestamp() - interval '90 s')""",
+    """insert into jobs (name, last_done_at, last_failed_at, failures_in_a_row, last_error, next_try_at)
+       values ('refresh', clock_timestamp() - interval '7 s', null, 0, null, clock_timestamp()),
+              ('upkeep', null, clock_timestamp() - interval '65 s', 3, 'LockNotAvailable',
+               clock_timestamp() + interval '3 s')""",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -218,6 +219,15 @@ def test_nothing_waits(database: Database) -> None:
         connection.execute("insert into ledger (site, day) values (%s, '2020-01-01')", [BLOG])
     assert figure(database, "pipeline", "Waiting for the rollups") == 0
     assert figure(database, "pipeline", "Oldest waits") == 0
+
+
+def test_jobs_that_fail_stand_first(filled: Database) -> None:
+    failing, well = shown(filled, "pipeline", "Jobs").rows
+    assert (failing["job"], failing["last_done"], failing["failures_in_a_row"]) == ("upkeep", "never", 3)
+    assert re.fullmatch(r"LockNotAvailable, 00:\d\d:\d\d ago", failing["last_error"])
+    assert (well["job"], well["failures_in_a_row"], well["last_error"], well["next_try"]) == (
+        "refresh", 0, "–", "now")  # fmt: skip
+    assert re.fullmatch(r"00:\d\d:\d\d ago", well["last_done"])
 
 
 def test_what_was_left_out(filled: Database) -> None:

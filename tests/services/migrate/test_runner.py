@@ -401,6 +401,7 @@ NAMES = ("sites", "pages", "referrers", "titles", "days", "countries")
 MAY_READ = {
     "grafana_reader": {
         *VIEWS, *TABLES, *NAMES, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation",
+        "jobs",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}

@@ -34,7 +34,7 @@ from services.enricher.country import LOOK_EVERY_S, Countries
 from services.rollup import country, download
 from services.rollup.country import refresh
 from services.rollup.download import NotFetched
-from services.rollup.schedule import UPKEEP_QUEUE
+from services.rollup.jobs import UPKEEP_QUEUE
 from services.settings import Settings
 from tests.make import Log, make_settings
 from tests.services.rollup.test_schedule import Worker

@@ -184,6 +184,7 @@ def test_every_rollup_equals_a_plain_group_by_whatever_happens(
 def test_a_crash_before_each_statement_changes_nothing(parts: Parts) -> None:
     """Until one refresh goes through to its end."""
     hits = some_rows()
+    undone = 0
     for crash_at in itertools.count():
         parts.eye.execute(EMPTY)
         parts.store.write([make_work(hits[:20])])
@@ -191,12 +192,14 @@ def test_a_crash_before_each_statement_changes_nothing(parts: Parts) -> None:
         parts.store.write([make_work(hits[20:])])
         with Run(parts, []) as run:
             run.do(Step("refresh", 0, 20_000, crash_at))
-            assert parts.waiting() == (20 if run.crashes else 0)
+            # All or nothing. Nothing waits either after a crash when only the lock was left to let go of.
+            assert parts.waiting() in ((0, 20) if run.crashes else (0,))
+            undone += parts.waiting() == 20
             run.finish()
         assert differences(parts.eye) == {}
         if not run.crashes:
             break
-    assert crash_at > len(ROLLUPS), "it was killed before each of its statements"
+    assert undone > len(ROLLUPS), "it was killed before each of its statements"
 
 
 def some_rows() -> list[Hit]:

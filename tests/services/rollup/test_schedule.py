@@ -22,7 +22,9 @@ from services.database import connect
 from services.enricher.store import Store
 from services.metrics import RollupMetrics
 from services.rollup import jobs
-from services.rollup.schedule import CHANNEL, REFRESH_QUEUE, UPKEEP_QUEUE, Schedule
+from services.rollup.jobs import REFRESH_QUEUE
+from services.rollup.runs import ASK_AGAIN_S, Runs
+from services.rollup.schedule import CHANNEL, Schedule
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
 from tests.conftest import Database
@@ -172,42 +174,73 @@ def test_upkeep_runs_at_the_start(database: Database, settings: Settings, worker
 # The schedule alone -------------------------------------------------------------------------------------------------
 
 
-def make_schedule(settings: Settings) -> tuple[Schedule, rq.Queue, rq.Queue]:
-    client = redis.Redis.from_url(settings.redis_url)
-    queues = [
-        rq.Queue(name, connection=client, serializer=JSONSerializer) for name in (REFRESH_QUEUE, UPKEEP_QUEUE)
-    ]
-    schedule = Schedule(
-        lambda: connect(settings, "schedule", autocommit=True), queues[0], queues[1], RollupMetrics(), Log()  # type: ignore[arg-type]
-    )  # fmt: skip
-    return schedule, queues[0], queues[1]
+class Parts:
+    """A schedule that is asked by hand, and what it works with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.client: Any = redis.Redis.from_url(settings.redis_url)
+        self.queue = rq.Queue(REFRESH_QUEUE, connection=self.client, serializer=JSONSerializer)
+        self.runs = Runs({job.name: job.when for job in jobs.JOBS})
+        self.schedule = Schedule(
+            lambda: connect(settings, "schedule", autocommit=True),
+            dict.fromkeys(self.runs.names, self.queue),
+            self.runs,
+            RollupMetrics(),
+            Log(),  # type: ignore[arg-type]
+        )
 
 
-def test_a_job_is_enqueued_only_while_none_waits(settings: Settings) -> None:
-    schedule, queue, _ = make_schedule(settings)
-    assert schedule.enqueue(queue, jobs.refresh_rollups)
-    assert not schedule.enqueue(queue, jobs.refresh_rollups)
-    assert queue.count == 1
-    queue.empty()
-    assert schedule.enqueue(queue, jobs.refresh_rollups)
+@pytest.fixture
+def alone(settings: Settings) -> Parts:
+    return Parts(settings)
 
 
-def test_jobs_are_named_so_that_a_worker_finds_them(settings: Settings) -> None:
-    schedule, queue, _ = make_schedule(settings)
-    for job, name in (
-        (jobs.refresh_rollups, "refresh_rollups"),
-        (jobs.keep_up, "keep_up"),
-        (jobs.refresh_country, "refresh_country"),
-    ):
-        queue.empty()
-        schedule.enqueue(queue, job)
-        assert queue.jobs[0].func_name == f"services.rollup.jobs.{name}"
+def test_a_job_is_in_redis_once(alone: Parts) -> None:
+    alone.runs.started("upkeep", 0)  # the worker is busy
+    assert alone.schedule.enqueue("refresh")
+    assert not alone.schedule.enqueue("refresh")
+    assert alone.queue.job_ids == ["refresh"]
+    assert alone.schedule.enqueue("country")
+    assert alone.queue.job_ids == ["refresh", "country"]
+
+
+def test_a_job_that_another_process_left_behind_is_enqueued_anew(alone: Parts) -> None:
+    assert alone.schedule.enqueue("refresh")
+    worker = rq.SimpleWorker([alone.queue], connection=alone.client, serializer=JSONSerializer)
+    (job,) = alone.queue.jobs
+    alone.queue.remove(job)
+    worker.prepare_job_execution(job)  # and killed
+    worker.prepare_execution(job)
+    assert alone.client.ttl("rq:job:refresh") == -1, "RQ keeps it until it says that it ended"
+    started = rq.registry.StartedJobRegistry(queue=alone.queue)
+    assert started.get_job_ids() == ["refresh"]
+    assert alone.schedule.enqueue("refresh")
+    assert alone.queue.job_ids == ["refresh"]
+    assert started.get_job_ids() == []
+
+
+def test_what_is_due_is_asked_for_again_when_redis_was_emptied(alone: Parts) -> None:
+    alone.schedule.ask(0)
+    assert alone.queue.job_ids == ["refresh", "upkeep", "country"]
+    alone.client.flushall()
+    alone.schedule.ask(ASK_AGAIN_S - 0.1)
+    assert alone.queue.job_ids == []
+    alone.schedule.ask(ASK_AGAIN_S)
+    assert alone.queue.job_ids == ["refresh", "upkeep", "country"]
+
+
+def test_every_job_is_found_by_a_worker(alone: Parts) -> None:
+    for name in jobs.JOBS_BY_NAME:
+        alone.queue.empty()
+        alone.schedule.enqueue(name)
+        (job,) = alone.queue.jobs
+        assert (job.id, job.func, job.args) == (name, jobs.run, [name])
 
 
 def test_jobs_run_in_the_rollup_s_own_worker_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs._Holder, "parts", None)
     with pytest.raises(RuntimeError, match=r"python -m services\.rollup"):
-        jobs.refresh_rollups()
+        jobs.run("refresh")
 
 
 def test_storing_tells_the_schedule(settings: Settings) -> None:
