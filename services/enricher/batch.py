@@ -41,9 +41,13 @@ class Work:
 
     entry: Entry
     group: Group | None  # None: undecodable
-    raw_hits: list[RawHit] = field(default_factory=list)
+    raw_hits: list[RawHit] = field(default_factory=list)  # those that became ``hits``, in their order
     hits: list[Hit] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def bury(self, raw: RawHit, reason: str, error: str | None = None) -> None:
+        """Set one hit aside."""
+        self.dead_letters.append(_bury_hit(self.entry, raw, len(self.dead_letters), reason, error))
 
 
 def _without_nul(value: Any) -> Any:
@@ -68,7 +72,7 @@ def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int,
     )
 
 
-def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -> DeadLetter:
+def _bury_hit(entry: Entry, raw: RawHit, number: int, reason: str, error: str | None) -> DeadLetter:
     """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again.
 
     User, query and fragment of addresses, e-mail addresses and tokens go as well: no rule of the settings has been
@@ -82,7 +86,7 @@ def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -
     kept = {name: _without_nul(value) for name, value in kept.items()}
     kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
     text = msgspec.json.encode(kept).decode()
-    place = kept["hit_id"]
+    place = f"{kept['hit_id']} {number}"  # a sender may give several hits one id
     return _dead(entry, place, raw.site, raw.day, reason, 1, error=error, hit=text)
 
 
@@ -122,20 +126,21 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.date
         return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
     work = Work(entry, group)
     try:
-        work.raw_hits = open_group(group, sealer)
+        raw_hits = open_group(group, sealer)
     except UndecodableEntry as error:
         work.dead_letters = bury_entry(entry, group, error.reason, arrived)
         return work
-    for raw in work.raw_hits:
+    for raw in raw_hits:
         try:
             work.hits.append(enricher.enrich(raw, now))
+            work.raw_hits.append(raw)
         except CannotEnrich as error:
-            work.dead_letters.append(bury_hit(entry, raw, str(error)))
+            work.bury(raw, str(error))
         except OSError:
             raise  # no key can be read or made: KEY_DIR is full or gone, which is no hit's fault
         except Exception as error:
             # Whatever one strange hit does to the look-ups must not hold up the others. Type and place only:
             # the error's text may quote the person.
             where = f"{type(error).__name__} at {place_of(error)}"
-            work.dead_letters.append(bury_hit(entry, raw, "enrich", where))
+            work.bury(raw, "enrich", where)
     return work

@@ -15,7 +15,7 @@ import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from services.database import Connection, pauses_s
-from services.enricher.batch import Work, buried, bury_hit, prepare
+from services.enricher.batch import Work, buried, prepare
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.store import Store, Written, is_bad_row
@@ -210,11 +210,15 @@ class Consumer:
             return store.write(works)
 
     def _bury_bad_rows(self, store: Store, work: Work, error: str) -> None:
-        bad = {hit.hit_id.bytes for hit in self._bad_rows(store, work.hits)}
-        work.hits = [hit for hit in work.hits if hit.hit_id.bytes not in bad]
-        work.dead_letters += [
-            bury_hit(work.entry, raw, "row", error) for raw in work.raw_hits if raw.hit_id in bad
-        ]
+        bad = {id(hit) for hit in self._bad_rows(store, work.hits)}  # hits of a sender's own id may share it
+        tried = list(zip(work.hits, work.raw_hits, strict=True))
+        work.hits, work.raw_hits = [], []
+        for hit, raw in tried:
+            if id(hit) in bad:
+                work.bury(raw, "row", error)
+            else:
+                work.hits.append(hit)
+                work.raw_hits.append(raw)
 
     def _bad_rows(self, store: Store, hits: list[Hit]) -> list[Hit]:
         """The hits whose values PostgreSQL refuses."""
