@@ -65,6 +65,11 @@ class EnricherMetrics(Metrics):
             "Groups that had been processed before.",
             registry=registry,
         )
+        self.ahead = Counter(
+            "footfall_enricher_ahead_hits",
+            "Hits whose pixel's clock was ahead, stored as received when they came here.",
+            registry=registry,
+        )
         self.retries = Counter(
             "footfall_enricher_retries", "Tries that failed and were repeated.", ["what"], registry=registry
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
 from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
 from services.enricher.sources import sources_of
+from services.enricher.time_limits import time_limits
 from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
 from services.key_files import read_password
@@ -63,6 +65,9 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
         sealing=SealingKeys(settings.key_dir),
         sessions=sessions,
         countries=countries,
+        time_limits=lambda: time_limits(
+            datetime.datetime.now(datetime.UTC), settings.report_timezone, settings.retention_days
+        ),
         metrics=metrics,
         log=log,
         max_deliveries=settings.max_deliveries,

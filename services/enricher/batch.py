@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,15 @@ import msgspec
 
 from services.enricher.enrich import CannotEnrich, Enricher
 from services.enricher.redact import redact, without_private_parts
-from services.hit import Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
+from services.enricher.time_limits import TimeLimits
+from services.hit import Accepted, Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
 from services.hit_stream import Entry, entry_time_s
 from services.logs import place_of
 
 # Names dead letters by entry and place, so that burying the same thing twice is burying it once.
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
 _PERSON = ("address", "user_agent")
+TOO_LATE = "too-late"  # the reason of hits of sealed days: no error, the retention at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,15 @@ class Work:
     """One entry of the stream, decoded as far as it can be."""
 
     entry: Entry
-    group: Group | None  # None: undecodable
-    raw_hits: list[RawHit] = field(default_factory=list)
+    group: Group | None  # None: undecodable; accepts hits under the days under which they are booked
+    raw_hits: list[RawHit] = field(default_factory=list)  # those that became ``hits``, in their order
     hits: list[Hit] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    ahead: int = 0  # hits whose pixel's clock was ahead
+
+    def bury(self, raw: RawHit, reason: str, error: str | None = None) -> None:
+        """Set one hit aside."""
+        self.dead_letters.append(_bury_hit(self.entry, raw, len(self.dead_letters), reason, error))
 
 
 def _without_nul(value: Any) -> Any:
@@ -68,7 +76,7 @@ def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int,
     )
 
 
-def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -> DeadLetter:
+def _bury_hit(entry: Entry, raw: RawHit, number: int, reason: str, error: str | None) -> DeadLetter:
     """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again.
 
     User, query and fragment of addresses, e-mail addresses and tokens go as well: no rule of the settings has been
@@ -82,18 +90,19 @@ def bury_hit(entry: Entry, raw: RawHit, reason: str, error: str | None = None) -
     kept = {name: _without_nul(value) for name, value in kept.items()}
     kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
     text = msgspec.json.encode(kept).decode()
-    place = kept["hit_id"]
+    place = f"{kept['hit_id']} {number}"  # a sender may give several hits one id
     return _dead(entry, place, raw.site, raw.day, reason, 1, error=error, hit=text)
+
+
+def _bury_parts(entry: Entry, parts: list[Accepted], reason: str) -> list[DeadLetter]:
+    return [_dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits) for part in parts]
 
 
 def bury_entry(entry: Entry, group: Group | None, reason: str, today: datetime.date) -> list[DeadLetter]:
     """The dead letters of a whole entry: one for each site and day that it says it holds hits of."""
     if group is None or not group.accepted:
         return [_dead(entry, "", "", today.isoformat(), reason, 1)]
-    return [
-        _dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits)
-        for part in group.accepted
-    ]
+    return _bury_parts(entry, group.accepted, reason)
 
 
 def _arrived_on(entry: Entry) -> datetime.date:
@@ -110,7 +119,36 @@ def buried(entry: Entry) -> Work:
     return Work(entry, group, dead_letters=bury_entry(entry, group, "deliveries", arrived))
 
 
-def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.datetime) -> Work:
+def _count(raw_hits: list[RawHit]) -> list[Accepted]:
+    """How many hits of which site and day those are."""
+    counts = Counter((raw.site, raw.day) for raw in raw_hits)
+    return [Accepted(site, day, hits) for (site, day), hits in counts.items()]
+
+
+def _in_time(work: Work, group: Group, raw_hits: list[RawHit], limits: TimeLimits) -> list[RawHit]:
+    """The hits that are to be enriched: those ahead of the clock as received now, those of sealed days buried.
+
+    What is that old may not be kept: one letter counts a site's and day's, and holds nothing of them.
+    """
+    in_time: list[RawHit] = []
+    too_late: list[RawHit] = []
+    for raw in raw_hits:
+        if raw.received_at_us > limits.latest_us or raw.day > limits.latest_day:
+            work.ahead += 1
+            in_time.append(msgspec.structs.replace(raw, received_at_us=limits.now_us, day=limits.today))
+        elif raw.day < limits.first_kept_day:
+            too_late.append(raw)
+        else:
+            in_time.append(raw)
+    if too_late:
+        work.dead_letters += _bury_parts(work.entry, _count(too_late), TOO_LATE)
+    if work.ahead:
+        # What the pixel accepted under a day that has not come would stay open in the ledger for ever.
+        work.group = msgspec.structs.replace(group, accepted=_count(in_time + too_late))
+    return in_time
+
+
+def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits) -> Work:
     """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on.
 
     Raises OSError when KEY_DIR cannot be used.
@@ -122,20 +160,21 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, now: datetime.date
         return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
     work = Work(entry, group)
     try:
-        work.raw_hits = open_group(group, sealer)
+        raw_hits = open_group(group, sealer)
     except UndecodableEntry as error:
         work.dead_letters = bury_entry(entry, group, error.reason, arrived)
         return work
-    for raw in work.raw_hits:
+    for raw in _in_time(work, group, raw_hits, limits):
         try:
-            work.hits.append(enricher.enrich(raw, now))
+            work.hits.append(enricher.enrich(raw, limits.now))
+            work.raw_hits.append(raw)
         except CannotEnrich as error:
-            work.dead_letters.append(bury_hit(entry, raw, str(error)))
+            work.bury(raw, str(error))
         except OSError:
             raise  # no key can be read or made: KEY_DIR is full or gone, which is no hit's fault
         except Exception as error:
             # Whatever one strange hit does to the look-ups must not hold up the others. Type and place only:
             # the error's text may quote the person.
             where = f"{type(error).__name__} at {place_of(error)}"
-            work.dead_letters.append(bury_hit(entry, raw, "enrich", where))
+            work.bury(raw, "enrich", where)
     return work

@@ -15,10 +15,11 @@ import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from services.database import Connection, pauses_s
-from services.enricher.batch import Work, buried, bury_hit, prepare
+from services.enricher.batch import TOO_LATE, DeadLetter, Work, buried, prepare
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.store import Store, Written, is_bad_row
+from services.enricher.time_limits import TimeLimits
 from services.hit import Hit
 from services.hit_stream import Entry, HitStream, entry_time_s
 from services.logs import Logger
@@ -63,6 +64,7 @@ class Consumer:
         sealing: SealingKeys,
         sessions: SessionKeys,
         countries: Countries,
+        time_limits: Callable[[], TimeLimits],
         metrics: EnricherMetrics,
         log: Logger,
         max_deliveries: int,
@@ -75,6 +77,7 @@ class Consumer:
         self._sealing = sealing
         self._sessions = sessions
         self._countries = countries
+        self._time_limits = time_limits
         self._metrics = metrics
         self._log = log
         self._max_deliveries = max_deliveries
@@ -158,7 +161,8 @@ class Consumer:
 
     def _process(self, entries: list[Entry]) -> None:
         started_s = time.monotonic()
-        self._finish([self._prepare(entry) for entry in entries], started_s)
+        limits = self._time_limits()
+        self._finish([self._prepare(entry, limits) for entry in entries], started_s)
 
     def _finish(self, works: list[Work], started_s: float) -> None:
         """Store what was prepared, acknowledge, report."""
@@ -178,12 +182,12 @@ class Consumer:
         if store.count_attempt(entry.entry_id) > self._max_deliveries:
             self._bury(entry)
             return
-        work = self._prepare(entry)
+        work = self._prepare(entry, self._time_limits())
         store.forget_attempts(entry.entry_id)
         self._finish([work], time.monotonic())
 
-    def _prepare(self, entry: Entry) -> Work:
-        return prepare(entry, self._sealing, self._enricher, datetime.datetime.now(datetime.UTC))
+    def _prepare(self, entry: Entry, limits: TimeLimits) -> Work:
+        return prepare(entry, self._sealing, self._enricher, limits)
 
     def _bury(self, entry: Entry) -> None:
         work = buried(entry)
@@ -210,11 +214,15 @@ class Consumer:
             return store.write(works)
 
     def _bury_bad_rows(self, store: Store, work: Work, error: str) -> None:
-        bad = {hit.hit_id.bytes for hit in self._bad_rows(store, work.hits)}
-        work.hits = [hit for hit in work.hits if hit.hit_id.bytes not in bad]
-        work.dead_letters += [
-            bury_hit(work.entry, raw, "row", error) for raw in work.raw_hits if raw.hit_id in bad
-        ]
+        bad = {id(hit) for hit in self._bad_rows(store, work.hits)}  # hits of a sender's own id may share it
+        tried = list(zip(work.hits, work.raw_hits, strict=True))
+        work.hits, work.raw_hits = [], []
+        for hit, raw in tried:
+            if id(hit) in bad:
+                work.bury(raw, "row", error)
+            else:
+                work.hits.append(hit)
+                work.raw_hits.append(raw)
 
     def _bad_rows(self, store: Store, hits: list[Hit]) -> list[Hit]:
         """The hits whose values PostgreSQL refuses."""
@@ -259,7 +267,21 @@ class Consumer:
             if work.raw_hits:
                 metrics.delay_seconds.observe(max(0.0, now_s - work.raw_hits[0].received_at_us / 1_000_000))
         if written.dead_lettered:
-            reasons = sorted({letter.reason for work in works for letter in work.dead_letters})
-            self._log.error("dead-letters", hits=written.dead_lettered, reasons=reasons)
+            self._report_letters([letter for work in works for letter in work.dead_letters])
+        ahead = sum(work.ahead for work in works)
+        if ahead:
+            metrics.ahead.inc(ahead)
+            self._log.warning("clock-ahead", hits=ahead)
         if written.redelivered_groups or len(works) > 1:
             self._log.info("batch", entries=len(works), **written._asdict(), ms=round(seconds * 1000))
+
+    def _report_letters(self, letters: list[DeadLetter]) -> None:
+        """Errors as such; hits of sealed days are none, and wake nobody."""
+        late = [letter for letter in letters if letter.reason == TOO_LATE]
+        failed = [letter for letter in letters if letter.reason != TOO_LATE]
+        if late:
+            oldest = min(letter.day for letter in late)
+            self._log.info("too-late", hits=sum(letter.hits for letter in late), oldest_day=str(oldest))
+        if failed:
+            reasons = sorted({letter.reason for letter in failed})
+            self._log.error("dead-letters", hits=sum(letter.hits for letter in failed), reasons=reasons)

@@ -7,6 +7,7 @@ import datetime
 from psycopg import sql
 
 from services.database import Connection
+from services.retention import first_kept_day
 
 # A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
 KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
@@ -15,22 +16,24 @@ LOCK_TIMEOUT_MS = 3_000
 
 
 def expired_partitions(connection: Connection, retention_days: int) -> list[str]:
-    """Partitions whose day is older than the retention and that no rollup waits for."""
+    """Partitions whose day is sealed and that no rollup waits for."""
+    # The date in the reporting time zone, by the clock of the server.
+    [(today,)] = connection.execute(
+        "select (now() at time zone report_timezone)::date from installation"
+    ).fetchall()
     rows = connection.execute(
         """
         select c.relname
         from pg_inherits p
         join pg_class c on c.oid = p.inhrelid
-        cross join installation
         where p.inhparent = 'stored_hits'::regclass
-          and to_date(substr(c.relname, 2), 'YYYYMMDD')
-              < (now() at time zone report_timezone)::date - %s::int
+          and to_date(substr(c.relname, 2), 'YYYYMMDD') < %s
           and not exists (
               select from rollup_pending w where w.day = to_date(substr(c.relname, 2), 'YYYYMMDD')
           )
         order by 1
         """,
-        [retention_days],
+        [first_kept_day(today, retention_days)],
     ).fetchall()
     return [row[0] for row in rows]
 

@@ -19,6 +19,7 @@ from services.enricher.consumer import Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.sources import sources_of
+from services.enricher.time_limits import TimeLimits, time_limits
 from services.hit import LeftOut, RawHit
 from services.hit_stream import FIELD, GROUP, STREAM, HitStream
 from services.hit_stream import connect as connect_redis
@@ -36,6 +37,7 @@ class Bench:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.now = NOW  # of the enricher's clock, as far as hits go
         self.sealing = SealingKeys(settings.key_dir)
         self.sessions = SessionKeys(settings.key_dir, settings.report_timezone)
         self.log = Log()
@@ -73,9 +75,14 @@ class Bench:
 
     def works(self, *groups: bytes) -> list[Work]:
         """Groups as they come to the store."""
+        limits = self.time_limits()
         return [
-            prepare(make_entry(data, next(_entries)), self.sealing, self.enricher, NOW) for data in groups
+            prepare(make_entry(data, next(_entries)), self.sealing, self.enricher, limits) for data in groups
         ]
+
+    def time_limits(self) -> TimeLimits:
+        """What time a hit may have now."""
+        return time_limits(self.now, self.settings.report_timezone, self.settings.retention_days)
 
     def connect(self) -> psycopg.Connection[Any]:
         return connect(self.settings, "enricher")
@@ -103,6 +110,7 @@ class Bench:
             sealing=self.sealing,
             sessions=self.sessions,
             countries=Countries(Path("/nonexistent"), self.log),  # type: ignore[arg-type]
+            time_limits=self.time_limits,
             metrics=self.metrics,
             log=self.log,  # type: ignore[arg-type]
             max_deliveries=max_deliveries,

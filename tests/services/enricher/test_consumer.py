@@ -197,6 +197,19 @@ def test_many_bad_hits_are_buried_each_alone(bench: Bench, database: Database) -
     assert buried == bad
 
 
+def test_of_hits_with_one_id_the_bad_ones_are_buried_each_and_the_good_one_is_stored(
+    bench: Bench, database: Database
+) -> None:
+    hits = [
+        make_raw_hit(id=1, **differing)
+        for differing in ({"url": "nonsense"}, {"title": "\0"}, {}, {"url": "nonsense"}, {"title": "\0"})
+    ]
+    bench.put(bench.group(hits))
+    bench.drain(bench.consumer())
+    assert ledger(database) == (5, 1, 0, 4)
+    assert rows(database, "select reason from dead_letters order by 1") == ["row", "row", "url", "url"]
+
+
 def test_a_hit_that_breaks_the_enrichment_is_buried_alone(bench: Bench, database: Database) -> None:
     bench.enricher._country_of = {"198.51.100.1": "DE"}.__getitem__  # a look-up that raises for all others
     hits = [

@@ -110,6 +110,7 @@ def hits_of_everybody(number: int, **differing: Any) -> list[RawHit]:
         make_raw_hit(
             id=number * 1_000 + who,
             url=f"https://{site}/{who}",
+            received_at_us=int(time.time() * 1_000_000),
             **{"day": str(TODAY), "site": site, "address": address, "user_agent": agent, **differing},
         )
         for who, (site, address, agent) in enumerate(PEOPLE)
@@ -225,3 +226,30 @@ def test_an_enricher_whose_keys_are_away_waits_and_goes_on_with_the_same_session
         (len(PEOPLE), 2 * len(PEOPLE))
     ]
     assert enricher.stop() == 0
+
+
+# Clocks that are ahead, days that are sealed -----------------------------------------------------------------------
+
+
+def test_hits_of_days_to_come_are_in_the_sessions_of_today_and_of_sealed_days_in_none(
+    bench: Bench, database: Database, start: Starter, sessions: KeyFiles
+) -> None:
+    enricher = start(RETENTION_DAYS="1")
+    days = [
+        str(TODAY),
+        "2199-01-01",
+        "9999-12-31",
+        str(YESTERDAY),
+        str(YESTERDAY - datetime.timedelta(days=1)),
+    ]
+    bench.put(*(bench.group(hits_of_everybody(n, day=day), seq=n) for n, day in enumerate(days, 1)))
+    assert poll(lambda: bench.waiting() == 0, 20)
+    number = len(PEOPLE)
+    assert rows(
+        database, "select day, count(*), count(distinct session_id) from hits group by 1 order by 1"
+    ) == [(YESTERDAY, number, 0), (TODAY, 3 * number, number)]
+    assert rows(database, "select day::text, sum(hits)::int, reason from dead_letters group by 1, 3") == [
+        (days[-1], number, "too-late")
+    ]
+    assert sessions.names() == [str(TODAY)]
+    assert {"clock-ahead", "too-late"} <= set(enricher.actions())

@@ -285,7 +285,7 @@ def test_attempts_are_counted_durably(bench: Bench, store: Store) -> None:
     assert store.count_attempt("1-0") == 1
 
 
-@pytest.mark.parametrize("day", ["2000-02-29", "2026-12-31", "2099-01-01"])
+@pytest.mark.parametrize("day", ["2025-10-18", "2025-12-31", "2026-02-28"])
 def test_a_day_without_a_partition_gets_one(bench: Bench, store: Store, database: Database, day: str) -> None:
     store.write(bench.works(bench.group(raw_hits(1, day=day))))
     assert rows(database, "select day::text from hits") == [day]

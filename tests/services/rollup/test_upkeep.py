@@ -12,6 +12,7 @@ import pytest
 
 from services.database import connect, make_partitions
 from services.enricher.store import Store
+from services.enricher.time_limits import time_limits
 from services.rollup import upkeep
 from services.rollup.refresh import prepare, refresh
 from services.rollup.upkeep import drop_expired, forget_old_groups
@@ -39,6 +40,12 @@ def partitions(database: Database) -> list[str]:
         return sorted(row[0] for row in rows)
 
 
+def drop_partitions(database: Database) -> None:
+    with database.connect() as eye:
+        for name in partitions(database):
+            eye.execute(f"drop table hits_days.{name}")
+
+
 def day_ago(days: int, zone: str = "UTC") -> datetime.date:
     return datetime.datetime.now(ZoneInfo(zone)).date() - datetime.timedelta(days=days)
 
@@ -51,9 +58,8 @@ def name_of(day: datetime.date) -> str:
 def test_partitions_are_made_from_yesterday_to_a_week_ahead(
     database: Database, connection: psycopg.Connection[Any], zone: str
 ) -> None:
+    drop_partitions(database)
     with database.connect() as eye:
-        for name in partitions(database):
-            eye.execute(f"drop table hits_days.{name}")
         eye.execute("update installation set report_timezone = %s", [zone])
     assert make_partitions(connection) == 9
     assert partitions(database) == sorted(name_of(day_ago(-days, zone)) for days in range(-1, 8))
@@ -77,6 +83,27 @@ def test_days_beyond_the_retention_are_dropped_and_rollups_stay(
         assert eye.execute("select count(*) from daily_traffic").fetchone() == (6,)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("retention_days", [1, 30, 36_500])
+def test_what_is_dropped_is_what_the_enricher_takes_no_more(
+    database: Database, connection: psycopg.Connection[Any], zone: str, retention_days: int
+) -> None:
+    drop_partitions(database)
+    with database.connect() as eye:
+        eye.execute("update installation set report_timezone = %s", [zone])
+        days = [day_ago(retention_days + more) for more in range(-3, 4)]
+        for day in days:
+            eye.execute("select make_hits_partition(%s)", [day])
+    with connection.transaction():
+        [(now,)] = connection.execute("select now()").fetchall()
+        dropped = upkeep.expired_partitions(connection, retention_days)
+    limits = time_limits(now, ZoneInfo(zone), retention_days)
+    refused = [name_of(day) for day in days if day.isoformat() < limits.first_kept_day]
+    assert 1 < len(refused) < 6
+    assert dropped == sorted(refused)
+    drop_partitions(database)
+
+
 def test_a_day_whose_hits_are_not_counted_is_kept(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
@@ -90,6 +117,7 @@ def test_a_day_whose_hits_are_not_counted_is_kept(
 def test_a_day_that_was_dropped_may_get_late_hits(
     database: Database, settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
+    """Prepared before midnight, stored after it: what is stored is counted, and dropped again."""
     day = day_ago(40)
     for _ in range(2):
         with connect(settings, "enricher") as writer:
