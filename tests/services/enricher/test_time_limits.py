@@ -82,7 +82,7 @@ def at(received_at_us: int, day: str = DAY, **differing: Any) -> RawHit:
 
 def partitions(database: Database) -> set[str]:
     return set(
-        rows(database, "select inhrelid::regclass::text from pg_inherits where inhparent = 'hits'::regclass")
+        rows(database, "select inhrelid::regclass::text from pg_inherits where inhparent = 'stored_hits'::regclass")
     )
 
 
@@ -426,7 +426,7 @@ def test_any_mix_of_old_normal_and_future_hits_closes_the_ledger(
 ) -> None:
     with database.connect() as connection:
         connection.execute(
-            "truncate hits, ledger, ledger_left_out, rollup_pending, dead_letters, stream_groups"
+            "truncate stored_hits, ledger, ledger_left_out, rollup_pending, dead_letters, stream_groups"
         )
     made = [[make_one(*hit) for hit in group] for group in mix]
     encoded = [bench.group(hits_of_one, seq=seq) for seq, hits_of_one in enumerate(made, 1)]

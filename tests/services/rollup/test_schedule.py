@@ -167,7 +167,7 @@ def test_upkeep_runs_at_the_start(database: Database, settings: Settings, worker
             "select relname from pg_class where relnamespace = 'hits_days'::regnamespace and relkind = 'r'"
         ).fetchall():
             eye.execute(f"drop table hits_days.{name}")
-        sql = "select count(*) from pg_inherits where inhparent = 'hits'::regclass"
+        sql = "select count(*) from pg_inherits where inhparent = 'stored_hits'::regclass"
         assert poll(lambda: eye.execute(sql).fetchone() == (9,), 20)
 
 
