@@ -9,7 +9,7 @@ import pytest
 
 from grafana.expand import ALL
 from tests.conftest import Database
-from tests.grafana.rows import BEGIN, BLOG, END, FIRST_DAY, HUMAN, LAST_DAY, SHOP, ZONE
+from tests.grafana.rows import BEGIN, BLOG, END, FIRST_DAY, HUMAN, LAST_DAY, SHOP, ZONE, make_hit, store
 from tests.grafana.test_panels import FILES, Result, panel_named, run_panel
 
 pytestmark = pytest.mark.servers
@@ -137,11 +137,7 @@ def test_a_link_opens_the_page_though_its_path_is_kept_decoded(filled: Database)
 ])  # fmt: skip
 def test_how_a_path_is_encoded(database: Database, path: str, encoded: str) -> None:
     with database.connect() as connection:
-        connection.execute(
-            "insert into rollup_pages (site, day, host, path, pageviews, visitors) "
-            "values (%s, '2024-03-10', %s, %s, 1, 1)",
-            [BLOG, BLOG, path],
-        )
+        store(connection, [make_hit(1, 10, "a", path=path)])
     (row,) = shown(database, "overview", "Popular pages").rows
     assert row["page_address"] == f"https://{BLOG}{encoded}"
 
