@@ -52,7 +52,7 @@ HITS: list[tuple[int, str | None, dict[str, Any]]] = [
     (8, "owner", {"country": "DE", "is_me": True}),
     (9, "a", {"country": "DE", "path": "/notes", **NEWS}),
     (9, None, {"country": "SG", "path": "/notes", **LETTER}),
-    (9, "bot", {"country": "US", "is_bot": True, "bot_name": "crawler"}),
+    (9, "bot", {"country": "US", "is_bot": True, "bot_name": "crawler", "bot_class": "search"}),
     (10, "c", {"country": "XX", "path": "/100% sure?#1", "title": "Sure", **APP}),
     (10, "d", {"path": "/lost", "status": 404, "title": "Not found", **SEARCH}),
     (12, "e", {"country": "DE", "path": "/gone", "status": 410}),
@@ -107,9 +107,14 @@ def store(connection: psycopg.Connection[Any], hits: list[Hit]) -> None:
         pass
 
 
-def fill(connection: psycopg.Connection[Any]) -> None:
-    """Set the reporting time zone, store and count ``HITS``, the first hit of a site's day twice."""
+def set_zone(connection: psycopg.Connection[Any]) -> None:
+    """Make ``ZONE`` the reporting time zone."""
     connection.execute("update installation set report_timezone = %s", [ZONE.key])
+
+
+def fill(connection: psycopg.Connection[Any]) -> None:
+    """Set the zone, store and count ``HITS``, the first hit of a site's day twice."""
+    set_zone(connection)
     hits = [make_hit(number, day, who, **differing) for number, (day, who, differing) in enumerate(HITS)]
     store(connection, hits)
     put(Store(connection), *{(hit.site, hit.day): hit for hit in reversed(hits)}.values())
