@@ -88,8 +88,9 @@ class Run:
         self.rest = hits
         self.works: list[Work] = []  # what was handed to a writer, and may be again
         self.lost: list[Work] = []  # what a writer died with
-        self.stores = [self._writer() for _ in range(WORKERS)]
-        self.refreshers = [parts.make_refresher() for _ in range(WORKERS)]
+        # By worker; made when they are first needed, and anew after a crash.
+        self.stores: dict[int, tuple[psycopg.Connection[Any], Store]] = {}
+        self.refreshers: dict[int, psycopg.Connection[Any]] = {}
         self.crashes = 0
 
     def _writer(self) -> tuple[psycopg.Connection[Any], Store]:
@@ -111,6 +112,8 @@ class Run:
 
     def _store(self, work: Work, step: Step) -> None:
         self.works.append(work)
+        if step.worker not in self.stores:
+            self.stores[step.worker] = self._writer()
         connection, store = self.stores[step.worker]
         try:
             with killed_before(connection, step.crash_at, self.parts.eye):
@@ -118,23 +121,24 @@ class Run:
         except psycopg.OperationalError:
             self.crashes += 1
             self.lost.append(work)
-            self.stores[step.worker] = self._writer()
+            del self.stores[step.worker]
 
     def _refresh(self, step: Step) -> None:
+        if step.worker not in self.refreshers:
+            self.refreshers[step.worker] = self.parts.make_refresher()
         connection = self.refreshers[step.worker]
         try:
             with killed_before(connection, step.crash_at, self.parts.eye):
                 refresh(connection, step.hits)
         except psycopg.OperationalError:
             self.crashes += 1
-            self.refreshers[step.worker] = self.parts.make_refresher()
+            del self.refreshers[step.worker]
 
     def finish(self) -> None:
         """What was not acknowledged comes again, and everything is counted."""
         for work in [*self.lost, make_work(self.rest)] if self.rest else self.lost:
             self.parts.store.write([work])
-        while refresh(self.refreshers[0]):
-            pass
+        self.parts.refresh_all()
 
 
 def days(parts: Parts) -> list[Any]:
