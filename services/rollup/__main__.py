@@ -1,5 +1,7 @@
 """``python -m services.rollup``: an RQ worker and its schedule, until SIGTERM.
 
+``python -m services.rollup rebuild FROM=2026-11-01 TO=2026-11-07`` counts days anew from their hits, and ends.
+
 The worker runs jobs in its own process (RQ's SimpleWorker: 4 ms a job, where a fork costs 16): the jobs are ours,
 and a job that a kill interrupts leaves nothing half done.
 """
@@ -10,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 import redis
@@ -21,7 +24,7 @@ from services.database import connect, wait_for, wait_until_migrated
 from services.key_files import read_password
 from services.logs import Logger, make_logger
 from services.metrics import RollupMetrics
-from services.rollup import jobs
+from services.rollup import jobs, rebuild_command
 from services.rollup.schedule import REFRESH_QUEUE, UPKEEP_QUEUE, Schedule
 from services.settings import Settings, SettingsError, load_settings
 
@@ -97,7 +100,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> None:
     thread.join(0.2)  # it may be waiting for PostgreSQL; as a daemon it ends with the process
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """0, or 1 with an error that says what to do."""
     log = make_logger("rollup")
     try:
@@ -105,6 +108,8 @@ def main() -> int:
     except SettingsError as error:
         log.error("bad-settings", problems=error.problems)
         return 1
+    if arguments[:1] == ["rebuild"]:
+        return rebuild_command.command(arguments[1:], settings, log)
     metrics = RollupMetrics()
     try:
         metrics.serve(settings.metrics_host, settings.metrics_port)
@@ -117,4 +122,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
