@@ -1030,6 +1030,22 @@ begin
 end
 $$;
 
+-- Reading ranges -------------------------------------------------------------------------------------------------------
+
+-- A refresh puts the rows of a day in no order of their own. Read by the key's index, each row of a range is another
+-- jump: 144 ms of CPU for 450,000 rows of rollup_pages, and 68 by these, which tell the blocks of a range and cost a
+-- refresh nothing.
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['rollup_pages', 'rollup_referrals', 'rollup_entries', 'rollup_exits'] loop
+        execute format('create index %I on %I using brin (day) with (pages_per_range = 16, autosummarize = on)', name || '_days', name);
+        execute format('comment on index %I is %L', name || '_days', 'Tells the blocks that a long range of days is read from.');
+    end loop;
+end
+$$;
+
 -- Rights ---------------------------------------------------------------------------------------------------------------
 
 do $$
@@ -1048,6 +1064,14 @@ $$;
 grant select on sites, pages, referrers, titles to grafana_reader, grafana_explorer, analyst;
 grant select on explore_hits to grafana_explorer, analyst;
 grant select on hits to analyst;
+
+-- The planner takes the rows of a day to lie in the order of the key, and would read long ranges by its index: at this
+-- price of a row it does so for single rows only.
+alter role grafana_reader set cpu_index_tuple_cost = 0.1;
+-- Adding up pairs of referrer and page goes to the disk within the default of 4 MB.
+alter role grafana_reader set work_mem = '32MB';
+-- No panel runs so long that compiling it would pay; PostgreSQL expects it of long ranges.
+alter role grafana_reader set jit = off;
 
 update installation set rollups = 3;
 alter table installation alter column rollups set default 3;

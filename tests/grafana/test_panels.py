@@ -6,6 +6,7 @@ The columns are those that the panel's options, overrides and links name, of typ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,10 +37,17 @@ class Result(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def run(database: Database, datasource: Json, sql: str, variables: dict[str, str]) -> Result:
+def run(
+    database: Database,
+    datasource: Json,
+    sql: str,
+    variables: dict[str, str],
+    begin: datetime = BEGIN,
+    end: datetime = END,
+) -> Result:
     """A query as Grafana would send it, as the role of its data source."""
     with database.connect(role_of(datasource)) as connection:
-        cursor = connection.execute(expand(sql, variables, BEGIN, END))
+        cursor = connection.execute(expand(sql, variables, begin, end))
         assert cursor.description
         columns = {
             column.name: connection.adapters.types[column.type_code].name for column in cursor.description
@@ -48,10 +56,17 @@ def run(database: Database, datasource: Json, sql: str, variables: dict[str, str
         return Result(columns, [dict(zip(columns, row, strict=True)) for row in cursor])
 
 
-def run_panel(database: Database, dashboard: Json, panel: Json, sites: Sequence[str] = (ALL,)) -> Result:
+def run_panel(
+    database: Database,
+    dashboard: Json,
+    panel: Json,
+    sites: Sequence[str] = (ALL,),
+    begin: datetime = BEGIN,
+    end: datetime = END,
+) -> Result:
     variables = {v["name"]: variable_value(v, sites) for v in dashboard["templating"]["list"]}
     (target,) = panel["targets"]
-    return run(database, target["datasource"], target["rawSql"], variables)
+    return run(database, target["datasource"], target["rawSql"], variables, begin, end)
 
 
 def panel_named(uid: str, title: str) -> Json:
