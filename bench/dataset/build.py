@@ -33,11 +33,20 @@ _FOLDER = Path(__file__).parent
 FUNCTIONS = load_sql(_FOLDER / "functions.sql")
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
 BOOK: LiteralString = """-- bench: book the hits of a day
-insert into ledger (site, day, accepted, stored)
-select s.site, %(day)s, count(*), count(*)
+insert into ledger (site, day, accepted, stored, duplicate)
+select s.site, %(day)s, count(*) + count(*) / 500, count(*), count(*) / 500
 from stored_hits h join sites s using (site_id)
 where h.day = %(day)s
 group by s.site
+"""
+BOOK_LEFT_OUT: LiteralString = """-- bench: book what the pixel left out on a day
+insert into ledger_left_out (site, day, outcome, reason, hits)
+select l.site, l.day, r.outcome, r.reason, 1 + l.accepted / r.one_in
+from ledger l
+cross join (values
+    ('excluded', 'prefetch', 50), ('excluded', 'local-host', 200), ('refused', 'rate-limit', 1000)
+) as r (outcome, reason, one_in)
+where l.day = %(day)s
 """
 
 
@@ -113,6 +122,7 @@ def _make_day(connection: Connection, share: Share) -> None:
     connection.execute(f"select {'open_hits_day' if is_open else 'make_hits_partition'}(%s)", [share.day])
     connection.execute(MAKE_HITS, _choices(share))
     connection.execute(BOOK, {"day": share.day})
+    connection.execute(BOOK_LEFT_OUT, {"day": share.day})
     connection.execute(TOUCH_NEW, {"days": [share.day], "batches": share.batches})
     for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS):
         connection.execute(statement)

@@ -12,6 +12,7 @@ import random
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from msgspec.structs import replace
@@ -85,24 +86,31 @@ class Reader:
         return self._enricher.enrich(raw, NOW)
 
 
-def pages_of(site: shape.Site) -> list[tuple[str, str, str]]:
-    """Path, title, and the title of later, the most read first."""
+class Page(NamedTuple):
+    """A page of a site, and what it was called later."""
+
+    path: str
+    title: str
+    later_title: str
+
+
+def pages_of(site: shape.Site) -> list[Page]:
+    """The pages that are there, the most read first."""
     dice = random.Random(f"pages of {site.name}")
     pages = []
     for number in range(site.pages):
         words = dice.sample(WORDS, 5)
         title = " ".join(words).capitalize()
         later = f"{title}, revised" if number % shape.RENAMED_PAGE_EVERY == 0 else title
-        pages.append(
-            (f"/{2015 + number % 12}/{number % 12 + 1:02d}/{'-'.join(words)}-{number}/", title, later)
-        )
+        folder = f"/{2015 + number % 12}/{number % 12 + 1:02d}"
+        pages.append(Page(f"{folder}/{'-'.join(words)}-{number}/", title, later))
     return pages
 
 
-def missing_pages_of(site: shape.Site) -> list[tuple[str, str, str]]:
-    """The same of pages that are not there."""
+def missing_pages_of(site: shape.Site) -> list[Page]:
+    """Those that are not."""
     title = f"Page not found – {site.name}"
-    return [(f"/lost/{number}/", title, title) for number in range(shape.MISSING_PAGES)]
+    return [Page(f"/lost/{number}/", title, title) for number in range(shape.MISSING_PAGES)]
 
 
 def referrers() -> list[str]:
@@ -198,11 +206,13 @@ class Vocabulary:
         place, reached = 0, 0.0
         for site in shape.SITES:
             pages = [*pages_of(site), *missing_pages_of(site)]
-            here = self._number(self._reader.hit(site.name, path, title=title) for path, title, _ in pages)
+            here = self._number(self._reader.hit(site.name, page.path, title=page.title) for page in pages)
             # The title of later, of a hit that was led there by a link from this page.
             linked = self._number(
-                self._reader.hit(site.name, path, title=later, referrer=f"https://{site.name}{path}")
-                for path, _, later in pages
+                self._reader.hit(
+                    site.name, page.path, title=page.later_title, referrer=f"https://{site.name}{page.path}"
+                )
+                for page in pages
             )
             self._put(
                 "pages",
