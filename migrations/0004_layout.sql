@@ -160,6 +160,9 @@ comment on column stored_hits.is_bot is 'See hits.is_bot.';
 comment on column stored_hits.is_me is 'See hits.is_me.';
 comment on column stored_hits.event is 'Name of a custom event; NULL: a pageview.';
 comment on column stored_hits.props is 'Properties of a custom event; NULL: none.';
+-- Without it the planner takes one hit in two hundred for a pageview, and looks texts up one by one: five times as long.
+create statistics stored_hits_events on (coalesce(event, 'pageview')) from stored_hits;
+comment on statistics stored_hits_events is 'How many hits are of which event, as the view hits calls them; each day has its own.';
 
 -- A batch waits in rollup_pending for seconds: its number may come again after two thousand million others.
 alter sequence hits_batch_id_seq as integer cycle;
@@ -200,7 +203,7 @@ begin
     if to_regclass('hits_days.' || partition) is not null then
         return false;
     end if;
-    execute format('create table hits_days.%I (like public.stored_hits including defaults including comments)', partition);
+    execute format('create table hits_days.%I (like public.stored_hits including defaults including comments including statistics)', partition);
     execute format('comment on table hits_days.%I is %L', partition, 'Hits of ' || for_day || '.');
     execute format('alter table public.stored_hits attach partition hits_days.%I for values from (%L) to (%L)',
                    partition, for_day, for_day + 1);

@@ -1,0 +1,194 @@
+"""Makes a database of made-up hits, with all that production would have made of them.
+
+What differs from hits that came through the pixel: a day's hits are counted by one refresh instead of thousands, and
+days are stored closed, but for the last ones, instead of being closed later. So no table holds dead rows, and those
+of the rollups stand in the order of their keys.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from bench.dataset import shape
+from bench.dataset.vocabulary import EVENTS, Vocabulary
+from services.database import Connection, load_sql
+from services.enricher.numbers import REFERRERS, TABLES
+from services.migrate.__main__ import MIGRATIONS
+from services.migrate.runner import migrate
+from services.rollup.refresh import MAKE_TOUCHED, MAKE_TOUCHED_CLIENTS, TITLES, TOUCH_CLIENTS, TOUCH_NEW
+from services.rollup_statements import ADD_STATEMENTS
+
+WORKERS = 2  # each a connection; the cores of the machine that the figures are for
+DAYS_AHEAD = 7  # as upkeep makes them
+
+_FOLDER = Path(__file__).parent
+FUNCTIONS = load_sql(_FOLDER / "functions.sql")
+MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
+BOOK: LiteralString = """-- bench: book the hits of a day
+insert into ledger (site, day, accepted, stored, duplicate)
+select s.site, %(day)s, count(*) + count(*) / 500, count(*), count(*) / 500
+from stored_hits h join sites s using (site_id)
+where h.day = %(day)s
+group by s.site
+"""
+BOOK_LEFT_OUT: LiteralString = """-- bench: book what the pixel left out on a day
+insert into ledger_left_out (site, day, outcome, reason, hits)
+select l.site, l.day, r.outcome, r.reason, 1 + l.accepted / r.one_in
+from ledger l
+cross join (values
+    ('excluded', 'prefetch', 50), ('excluded', 'local-host', 200), ('refused', 'rate-limit', 1000)
+) as r (outcome, reason, one_in)
+where l.day = %(day)s
+"""
+
+
+class Share(NamedTuple):
+    """A day's part of the hits."""
+
+    day: datetime.date
+    hits: int
+    first_batch: int
+
+    @property
+    def batches(self) -> list[int]:
+        """The numbers of the transactions that would have stored them."""
+        return list(range(self.first_batch, self.first_batch + self.hits // shape.HITS_A_BATCH + 1))
+
+
+def shares_of(hits: int) -> list[Share]:
+    """All days, in order."""
+    shares, batch = [], 1
+    for day, number in shape.hits_by_day(hits).items():
+        shares.append(Share(day, number, batch))
+        batch = shares[-1].batches[-1] + 1
+    return shares
+
+
+def build(url: str, hits: int, folder: Path, made: Callable[[int], None]) -> None:
+    """Fill the empty database at ``url``. ``made`` is told how many hits were made. Raises ``psycopg.Error``.
+
+    ``folder``: an empty one, for what the enricher's code wants of it.
+    """
+    shares = shares_of(hits)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        migrate(connection, MIGRATIONS)
+        _drop_days(connection)
+        connection.execute(FUNCTIONS)
+        Vocabulary(connection, folder).fill()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            # By turns, so that the days come in their order, or nearly.
+            waiting = iter(shares)
+            done = [pool.submit(_work, url, waiting, made) for _ in range(WORKERS)]
+        for future in done:
+            future.result()
+        _finish(connection, shares)
+
+
+def _drop_days(connection: Connection) -> None:
+    """Those that the migrations made for today."""
+    rows = connection.execute(
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'stored_hits'::regclass"
+    ).fetchall()
+    for (partition,) in rows:
+        connection.execute(f"drop table {partition}".encode())
+
+
+def _work(url: str, waiting: Any, made: Callable[[int], None]) -> None:
+    """Make days until none is left."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(MAKE_TOUCHED)
+        connection.execute(MAKE_TOUCHED_CLIENTS)
+        for share in waiting:
+            with connection.transaction():
+                _make_day(connection, share)
+            connection.execute(
+                sql.SQL("vacuum (freeze, analyze) {}").format(
+                    sql.Identifier("hits_days", f"d{share.day:%Y%m%d}")
+                )
+            )
+            made(share.hits)
+
+
+def _make_day(connection: Connection, share: Share) -> None:
+    is_open = (shape.LAST_DAY - share.day).days < shape.OPEN_DAYS
+    connection.execute(f"select {'open_hits_day' if is_open else 'make_hits_partition'}(%s)", [share.day])
+    connection.execute(MAKE_HITS, _choices(share))
+    connection.execute(BOOK, {"day": share.day})
+    connection.execute(BOOK_LEFT_OUT, {"day": share.day})
+    connection.execute(TOUCH_NEW, {"days": [share.day], "batches": share.batches})
+    for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS):
+        connection.execute(statement)
+    # Last: it holds rows that the other worker wants.
+    connection.execute(TITLES)
+
+
+def _choices(share: Share) -> dict[str, Any]:
+    """Parameters of make_hits.sql."""
+    number = (share.day - shape.FIRST_DAY).days
+    return {
+        "day": share.day,
+        "day_number": number + 1,
+        "is_late": number >= shape.DAYS // 2,
+        "hits": share.hits,
+        # More than enough: those that come too late are left out.
+        "sessions": round(share.hits / shape.HITS_A_SESSION * 1.1) + 300,
+        "first_batch": share.first_batch,
+        "hits_a_batch": shape.HITS_A_BATCH,
+        "bots": shape.BOT_SESSIONS,
+        "owners": shape.OWNER_SESSIONS,
+        "anonymous": shape.ANONYMOUS_SESSIONS,
+        "campaigns": shape.CAMPAIGN_SESSIONS,
+        "external": shape.EXTERNAL_SESSIONS,
+        "bounces": shape.BOUNCES,
+        "events": shape.EVENTS,
+        "missing": shape.MISSING,
+        "without_title": shape.WITHOUT_TITLE,
+        "referrer_places": shape.REFERRERS,
+        "first_campaign": 1 + shape.REFERRERS,
+        "campaign_places": shape.CAMPAIGNS,
+        "missing_places": shape.MISSING_PAGES,
+        "event_places": len(EVENTS),
+        "countries": len(shape.COUNTRIES),
+        "looks": shape.LOOKS,
+        "first_bot": len(shape.COUNTRIES) * shape.LOOKS,
+        "bot_places": shape.BOTS,
+        "bot_countries": shape.BOT_COUNTRIES,
+    }
+
+
+def _finish(connection: Connection, shares: list[Share]) -> None:
+    """What is for all days together: numbers, the days to come, statistics."""
+    _forget_unused(connection)
+    connection.execute("drop schema bench cascade")
+    connection.execute("select setval('hits_batch_id_seq', %s)", [shares[-1].batches[-1]])
+    connection.execute(
+        "select open_hits_day(%s::date + d) from generate_series(1, %s) as d", [shape.LAST_DAY, DAYS_AHEAD]
+    )
+    connection.execute("vacuum (analyze)")
+
+
+def _forget_unused(connection: Connection) -> None:
+    """Numbers that no hit has; and which day each of the others was last used on."""
+    for table in TABLES:
+        number = table.number
+        hits = "stored_hits join origins using (origin_id)" if table is REFERRERS else "stored_hits"
+        connection.execute(
+            f"create temporary table used as select {number}, max(day) as day from {hits} group by {number}"
+        )
+        connection.execute(
+            f"delete from {table.name} t where not exists (select from pg_temp.used u where u.{number} = t.{number})"
+        )
+        connection.execute(
+            f"update {table.name} t set used_on = u.day from pg_temp.used u"
+            f" where u.{number} = t.{number} and t.used_on <> u.day"
+        )
+        connection.execute("drop table pg_temp.used")
+        connection.execute(f"vacuum (full) {table.name}")
