@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from psycopg.types.json import Jsonb
 
 from bench.dataset import shape
@@ -23,10 +23,21 @@ from bench.traffic import LANGUAGES, NAMED_REFERRERS, SCREENS, WORDS, make_traff
 from services.database import Connection
 from services.enricher.agents import Agents
 from services.enricher.enrich import Enricher
-from services.enricher.numbers import Numbered, Numbers
+from services.enricher.numbers import Numbers
 from services.enricher.sources import sources_of
 from services.hit import Hit, RawHit
 from services.settings import load_settings
+
+
+class Numbered(NamedTuple):
+    """What the enricher calls the parts of a hit."""
+
+    site_id: int
+    page_id: int
+    title_id: int
+    origin_id: int
+    client_id: int
+
 
 CHUNK = 5_000  # rows numbered by one statement
 NOW = datetime.datetime.combine(shape.LAST_DAY, datetime.time(12), datetime.UTC)
@@ -183,7 +194,9 @@ class Vocabulary:
         return [
             numbered
             for start in range(0, len(waiting), CHUNK)
-            for numbered in self._numbers.of(waiting[start : start + CHUNK])
+            for numbered in map(
+                Numbered._make, self._numbers.of([astuple(hit) for hit in waiting[start : start + CHUNK]])
+            )
         ]
 
     def _origins(self) -> None:
