@@ -18,6 +18,7 @@ _SQL = Path(__file__).with_name("sql")
 LOAD_DAY = load_sql(_SQL / "load_day.sql")
 LOAD_TITLES = load_sql(_SQL / "load_titles.sql")
 LOAD_SESSIONS = load_sql(_SQL / "load_sessions.sql")
+TITLES_BEHIND = load_sql(_SQL / "titles_behind.sql")
 DAYS_KEPT = load_sql(_SQL / "days_kept.sql")
 HITS_GONE = load_sql(_SQL / "hits_gone.sql")
 
@@ -157,3 +158,15 @@ def load(connection: Connection, day: datetime.date) -> int:
     connection.execute(LOAD_SESSIONS)
     connection.execute(LOAD_TITLES)
     return hits
+
+
+def wrong_tables(connection: Connection, day: datetime.date) -> list[str]:
+    """The tables that are otherwise than the loaded day says."""
+    found: list[str] = [
+        compared.name
+        for compared in (*COMPARED, *SESSIONS)
+        if connection.execute(wrong_statement(compared), {"day": day}).fetchone()
+    ]
+    if connection.execute(TITLES_BEHIND).fetchone():
+        found.append("rollup_titles")
+    return found

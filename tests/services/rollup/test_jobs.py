@@ -183,7 +183,7 @@ def test_a_lock_that_is_never_had_is_a_failure(
         with pytest.raises(jobs.LockNotHadError):
             jobs.run("refresh")
     assert poll(lambda: _runs(lambda: jobs.run("refresh")), 10)
-    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "country"]
+    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "country"]
 
 
 def _runs(function: Callable[[], None]) -> bool:
