@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from services.enricher.numbers import Numbers
 from services.hit import Hit
@@ -168,7 +169,7 @@ def test_a_row_that_is_being_marked_as_used_is_passed_over(parts: Parts) -> None
 
 def test_a_day_older_than_all_that_is_being_opened_is_waited_for(parts: Parts) -> None:
     """An enricher opens its hits' days before it numbers them: what they may have is not forgotten between."""
-    Numbers(parts.refresher).of([hit_of(day_ago(OLD), title="Of the old day")])
+    Numbers(parts.refresher).of([astuple(hit_of(day_ago(OLD), title="Of the old day"))])
     found: list[dict[str, int]] = []
     thread = threading.Thread(
         target=lambda: found.append(forget_unused(parts.refresher, day_ago(RETENTION_DAYS)))
@@ -223,7 +224,7 @@ def test_nothing_is_forgotten_that_an_enricher_stores_right_then(parts: Parts, n
             for table in NUMBERED:
                 parts.eye.execute(f"update {table.name} set used_on = %s", [day_ago(OLD + 5)])
             parts.eye.execute("truncate rollup_titles")
-            Numbers(parts.refresher).of(text_hits(day_ago(OLD + 5), place))
+            Numbers(parts.refresher).of([astuple(hit) for hit in text_hits(day_ago(OLD + 5), place)])
             together.wait()
             for _ in range(3):
                 deleted.append(sum(forget_unused(connection, first_kept).values()))

@@ -153,7 +153,7 @@ def test_a_process_goes_on_counting_the_failures_of_the_one_before(
                 assert poll(lambda: worker.metric(in_a_row("upkeep")) == 8, 20)
                 assert poll(lambda: row_of(database, "upkeep")["failures_in_a_row"] == 8, 5)
                 names = eye.execute("select name from jobs order by name").fetchall()
-                assert names == [("refresh",), ("upkeep",)]
+                assert names == [("refresh",), ("sessions",), ("upkeep",)]
         finally:
             eye.execute("alter table mislaid rename to stream_groups")
 
@@ -343,7 +343,7 @@ def test_of_two_processes_one_works_and_the_other_takes_over(
         )
     with database.connect() as eye:
         assert differences(eye) == {}
-        assert eye.execute("select count(*) from jobs").fetchone() == (2,)
+        assert eye.execute("select count(*) from jobs").fetchone() == (3,)
 
 
 def test_two_processes_whose_connections_are_cut_again_and_again_count_each_hit_once(
