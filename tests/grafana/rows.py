@@ -39,7 +39,7 @@ SEARCH = {
 }
 NEWS = {"referrer": "https://news.example/item?id=…", "source": "Hacker News", "channel": "News"}
 # Told by utm_source alone, and by an app: no web address to open.
-LETTER = {"source": "letter", "channel": "Email"}
+LETTER = {"source": "letter", "channel": "Email", "utm_source": "letter", "utm_campaign": "spring"}
 APP = {"referrer": "android-app://com.reader", "source": "com.reader", "channel": "Referral"}
 
 # Day, who, and what differs from HIT. Nothing on the 11th; the 7th and the 13th are outside of the range.
@@ -48,7 +48,7 @@ HITS: list[tuple[int, str | None, dict[str, Any]]] = [
     (8, "a", {"country": "DE", "title": "Home", **SEARCH}),
     (8, "a", {"country": "DE", "path": "/notes", "title": "Notes"}),
     (8, "b", {"country": "FR", "path": "/notes", **NEWS}),
-    (8, "b", {"country": "FR", "path": "/notes", "event": "signup"}),
+    (8, "b", {"country": "FR", "path": "/notes", "event": "signup", "props": '{"plan": "small"}'}),
     (8, "owner", {"country": "DE", "is_me": True}),
     (9, "a", {"country": "DE", "path": "/notes", **NEWS}),
     (9, None, {"country": "SG", "path": "/notes", **LETTER}),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from grafana.expand import ALL, expand, variable_value
+from grafana.panels import READER, VIEWS
 from tests.conftest import Database
 from tests.grafana.dashboards import (
     Json,
@@ -171,3 +172,21 @@ def test_every_variable_is_asked_as_its_role(database: Database, dashboard: Json
     for variable in dashboard["templating"]["list"]:
         rows = run(database, variable["datasource"], variable["query"], {}).rows
         assert [row["site"] for row in rows] == [BLOG, SHOP]
+
+
+def test_every_reporting_view_has_its_question(database: Database) -> None:
+    with database.connect() as connection:
+        views = connection.execute(
+            "select viewname from pg_views"
+            " where schemaname = 'public' and (viewname like 'daily_%' or viewname = 'hourly_traffic')"
+        ).fetchall()
+    assert {name for (name,) in views} == {path.stem for path in VIEWS.glob("*.sql")}
+
+
+@pytest.mark.parametrize("view", sorted(path.stem for path in VIEWS.glob("*.sql")))
+def test_a_reporting_view_answers_as_a_panel_asks_it(filled: Database, view: str) -> None:
+    sql = (VIEWS / f"{view}.sql").read_text("utf-8")
+    assert f"from {view}\n" in sql
+    every, never = (run(filled, READER, sql, {"site": sites}) for sites in ("'__all__'", "'never.example'"))
+    assert every.rows
+    assert never.rows == []
