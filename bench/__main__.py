@@ -66,7 +66,7 @@ class Run:
                     stack, self.figures, self.hits, say, self.note, with_data_set=self.stored_hits > 0
                 ).run()
         if self.stored_hits:
-            cache = Path(os.environ.get("BENCH_CACHE") or CACHE).absolute()
+            cache = Path(os.environ.get("BENCH_CACHE") or CACHE)
             self.versions["postgresql"] = StoredStage(self.figures, say, self.note).run(
                 cache, self.stored_hits
             )

@@ -12,18 +12,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from bench.dataset import shape
-from bench.dataset.vocabulary import EVENTS, Vocabulary
+from bench.dataset.requests import EVENTS
+from bench.dataset.vocabulary import Vocabulary
 from services.database import Connection, load_sql
 from services.enricher.numbers import REFERRERS, TABLES
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import migrate
 from services.rollup.refresh import MAKE_TOUCHED, MAKE_TOUCHED_CLIENTS, TITLES, TOUCH_CLIENTS, TOUCH_NEW
+from services.rollup.sessions import GATHER_SESSIONS, settle_statement
+from services.rollup.sessions import TABLES as SESSION_TABLES
 from services.rollup_statements import ADD_STATEMENTS
 
 WORKERS = 2  # each a connection; the cores of the machine that the figures are for
@@ -32,22 +35,8 @@ DAYS_AHEAD = 7  # as upkeep makes them
 _FOLDER = Path(__file__).parent
 FUNCTIONS = load_sql(_FOLDER / "functions.sql")
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
-BOOK: LiteralString = """-- bench: book the hits of a day
-insert into ledger (site, day, accepted, stored, duplicate)
-select s.site, %(day)s, count(*) + count(*) / 500, count(*), count(*) / 500
-from stored_hits h join sites s using (site_id)
-where h.day = %(day)s
-group by s.site
-"""
-BOOK_LEFT_OUT: LiteralString = """-- bench: book what the pixel left out on a day
-insert into ledger_left_out (site, day, outcome, reason, hits)
-select l.site, l.day, r.outcome, r.reason, 1 + l.accepted / r.one_in
-from ledger l
-cross join (values
-    ('excluded', 'prefetch', 50), ('excluded', 'local-host', 200), ('refused', 'rate-limit', 1000)
-) as r (outcome, reason, one_in)
-where l.day = %(day)s
-"""
+BOOK = load_sql(_FOLDER / "book.sql")
+BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 
 
 class Share(NamedTuple):
@@ -126,8 +115,18 @@ def _make_day(connection: Connection, share: Share) -> None:
     connection.execute(TOUCH_NEW, {"days": [share.day], "batches": share.batches})
     for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS):
         connection.execute(statement)
+    _count_sessions(connection, share.day)
     # Last: it holds rows that the other worker wants.
     connection.execute(TITLES)
+
+
+def _count_sessions(connection: Connection, day: datetime.date) -> None:
+    rows = connection.execute("select site_id from sites").fetchall()
+    parameters = {"day": day, "sites": [row[0] for row in rows]}
+    connection.execute(GATHER_SESSIONS, parameters)
+    for table in SESSION_TABLES:
+        connection.execute(settle_statement(table), parameters)
+    connection.execute("drop table pg_temp.day_sessions")
 
 
 def _choices(share: Share) -> dict[str, Any]:

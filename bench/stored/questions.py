@@ -15,7 +15,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from bench.dataset import shape
-from bench.dataset.vocabulary import pages_of
+from bench.dataset.requests import pages_of
 from grafana.build import FOLDER as DASHBOARDS
 from grafana.expand import ALL, expand, variable_value
 from grafana.panels import SQL

@@ -44,15 +44,19 @@ class StoredStage:
             Cache(cache, self._say).borrowed(hits) as (binaries, folder),
             running_postgres(binaries, folder) as url,
         ):
-            try:
-                with closing(psycopg.connect(url, autocommit=True)) as connection:
-                    self._sizes(connection)
-                    version = str(connection.info.parameter_status("server_version"))
-                self._questions(url)
-                self._new_hits(url)
-            except psycopg.Error as error:
-                raise BenchError(f"the data set: {error}") from error
-            return version
+            return self.measure(url)
+
+    def measure(self, url: str) -> str:
+        """The same in a database, to which hits are added. Raises ``BenchError``."""
+        try:
+            with closing(psycopg.connect(url, autocommit=True)) as connection:
+                self._sizes(connection)
+                version = str(connection.info.parameter_status("server_version"))
+            self._questions(url)
+            self._new_hits(url)
+        except psycopg.Error as error:
+            raise BenchError(f"the data set: {error}") from error
+        return version
 
     def _sizes(self, connection: psycopg.Connection[object]) -> None:
         hits = sizes.stored_hits(connection)
