@@ -30,7 +30,7 @@ BATCH = 10_000
 OPEN_DAYS = 2
 # What to say of days that were skipped.
 SKIPPED = "their hits stand under another site than SITES gives; set SITES to what the services ran with"
-MIN_APART_S = 0.3  # longer than the schedule waits between refreshes
+MIN_APART_S = 0.3  # longer than a refresh waits until it tries again
 
 
 class OtherSites(Exception):

@@ -1,82 +1,52 @@
 """The jobs that RQ runs: one list, and the one function that a worker calls by its name.
 
 RQ calls functions by their import path and hands them no parts, so the parts are given to this module once, by
-``__main__``, before the worker starts.
+``__main__``, before the workers start.
 """
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import psycopg
 
-from services.database import Connection, let_server_notice, make_partitions
-from services.logs import Logger, frames_of, place_of
-from services.metrics import RollupMetrics
+from services.database import make_partitions
+from services.logs import frames_of, place_of
 from services.rollup import country, sessions, upkeep
 from services.rollup.download import NotFetched
-from services.rollup.refresh import oldest_pending_age_s, prepare, refresh
-from services.rollup.runs import Runs, When
+from services.rollup.parts import LockNotHadError, Parts
+from services.rollup.refresh import MAX_HITS, oldest_pending_age_s, refresh
+from services.rollup.runs import SLOW_WITHIN_S, When
 from services.settings import Settings
 
-# A worker empties the first queue before it looks into the next one.
+# Each has a worker of its own: what may take longer than a second or so is not to hold up the refresh.
 REFRESH_QUEUE = "footfall-refresh"
 UPKEEP_QUEUE = "footfall-upkeep"
-QUEUES = (REFRESH_QUEUE, UPKEEP_QUEUE)
 
-# A refresh goes on while there is a backlog, but lets other jobs in.
+# A refresh that counts so many goes on at once: more may wait, and a longer wait would make none of them cheaper.
+BACKLOG_HITS = MAX_HITS // 2
+# Then another run goes on, so that a backlog does not look like a refresh that never ends.
 REFRESH_FOR_S = 10.0
 LOCKED_PAUSE_S = 0.05
 # Without hits too, so that "last done" says whether refreshing works.
 REFRESH_EVERY_S = 60.0
 UPKEEP_EVERY_S = 3_600.0
-# Whether it is time to count is for the job to say.
-SESSIONS_EVERY_S = 10.0
+# Less often when a count takes long: that is for the job to say.
+SESSIONS_EVERY_S = sessions.APART_S
 # After a failure too: neither DB-IP nor MaxMind is to be asked more often.
 COUNTRY_EVERY_S = 86_400.0
 # What is expected to go wrong: a server away, a lock not had. Anything else is logged with its place.
 EXPECTED = (psycopg.OperationalError, NotFetched)
 
 
-class LockNotHadError(psycopg.OperationalError):
-    """Somebody else held the lock on the rollups for as long as a refresh may take."""
-
-
-@dataclass
-class Parts:
-    """What the jobs work with."""
-
-    settings: Settings
-    connect: Callable[[], Connection]
-    runs: Runs
-    metrics: RollupMetrics
-    log: Logger
-    connection: Connection | None = field(default=None, init=False)
-    pace: sessions.Pace = field(default_factory=sessions.Pace, init=False)
-
-    def open_connection(self) -> Connection:
-        """The worker's own connection, made anew after a failure."""
-        if self.connection is None or self.connection.closed:
-            self.connection = self.connect()
-            let_server_notice(self.connection)
-            prepare(self.connection)
-        return self.connection
-
-    def drop_connection(self) -> None:
-        """After a failure: whatever state it is in, its locks and what it was doing end with it."""
-        if self.connection is not None and not self.connection.closed:
-            self.connection.close()
-
-
 class Job(NamedTuple):
     """A job: its name is its id in RQ, its label in the metrics and its row in the table ``jobs``.
 
     ``work`` returns whether it left something to do, for the sake of other jobs; what it raises is a failure.
-    A run ends after 60 s, and while it lasts no refresh begins.
+    Jobs of one queue run one after another, so that only a refresh belongs into the refresh's.
     """
 
     name: str
@@ -87,23 +57,26 @@ class Job(NamedTuple):
 
 
 class _Holder:
-    parts: Parts | None = None
+    parts: Mapping[str, Parts] | None = None
 
 
-def use(parts: Parts) -> None:
-    """Give the jobs of this process their parts."""
+def use(parts: Mapping[str, Parts]) -> None:
+    """Give the jobs of this process their parts, those of each queue."""
     _Holder.parts = parts
 
 
 def run(name: str) -> None:
     """Run a job, timed, counted, logged and remembered. What it raises goes on to RQ, for its own books."""
-    parts = _Holder.parts
-    if parts is None:
-        raise RuntimeError("jobs run in the rollup's own worker only: python -m services.rollup")
+    if _Holder.parts is None:
+        raise RuntimeError("jobs run in the rollup's own workers only: python -m services.rollup")
+    job = JOBS_BY_NAME[name]
+    parts = _Holder.parts[job.queue]
     began_s = time.monotonic()
     parts.runs.started(name, began_s)
     try:
-        more = JOBS_BY_NAME[name].work(parts)
+        more = job.work(parts)
+        if not parts.keeps_connection:
+            parts.drop_connection()
     except Exception as error:
         parts.drop_connection()
         _failed(parts, name, error)
@@ -138,18 +111,20 @@ def _refresh(parts: Parts) -> bool:
     """Count what is stored and waits."""
     connection = parts.open_connection()
     until = time.monotonic() + REFRESH_FOR_S
-    hits: int | None = None
-    while hits != 0 and time.monotonic() < until:
+    hits: int | None = BACKLOG_HITS
+    while (hits is None or hits >= BACKLOG_HITS) and time.monotonic() < until:
         hits = refresh(connection)
-        if hits is None:  # `make renormalise` writes a batch, or another worker counts
+        if hits is None:  # `make renormalise` writes a batch, or another process counts
             time.sleep(LOCKED_PAUSE_S)
-            continue
-        parts.metrics.hits.inc(hits)
+        else:
+            parts.metrics.hits.inc(hits)
     with connection.transaction():
-        parts.metrics.pending.set(oldest_pending_age_s(connection))
+        age_s = oldest_pending_age_s(connection)
+    parts.metrics.pending.set(age_s)
     if hits is None:
         raise LockNotHadError
-    return hits > 0
+    parts.runs.counted("refresh", hits)
+    return age_s > 0
 
 
 def _keep_up(parts: Parts) -> bool:
@@ -200,8 +175,8 @@ def _refresh_country(parts: Parts) -> bool:
 # Adding a job is adding an entry; the order is that in which they are asked for.
 JOBS = (
     Job("refresh", _refresh, REFRESH_QUEUE, When(REFRESH_EVERY_S, on_hits=True)),
-    Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S)),
-    Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S)),
+    Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S, SLOW_WITHIN_S)),
+    Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S, SLOW_WITHIN_S)),
     Job(
         "country",
         _refresh_country,

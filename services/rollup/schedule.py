@@ -1,12 +1,12 @@
 """When jobs are enqueued: at once when hits were stored (PostgreSQL's NOTIFY), by the clock, and with back-off after
 they failed.
 
-Runs in a thread beside the RQ worker. Of several rollup processes one works, the one that holds an advisory lock on
+Runs in a thread beside the RQ workers. Of several rollup processes one works, the one that holds an advisory lock on
 its schedule's connection; the others stand by and take over within a second or so when that connection ends.
 
 A job's name is its id in RQ, which takes an id once until it has run. As one process works, a job of that name that
-its worker does not run was left behind by a process that was killed, or is lost: it is enqueued anew. So nothing that
-matters is in Redis, which may be killed, emptied or exchanged: what is due is known here, and what waits to be
+none of its workers runs was left behind by a process that was killed, or is lost: it is enqueued anew. So nothing
+that matters is in Redis, which may be killed, emptied or exchanged: what is due is known here, and what waits to be
 counted is in PostgreSQL.
 """
 
@@ -43,8 +43,7 @@ STAND_BY_S = 1.0
 ANSWER_WITHIN_S = 10.0
 # After that Redis is back for a while before hits are counted.
 LONGEST_REDIS_PAUSE_S = 1.0
-# RQ forgets a job that nobody takes; ends one that runs; keeps one that failed, for who looks there.
-JOB_TTL_S = 60
+# RQ keeps a job that failed, for who looks there.
 KEEP_FAILED_S = 60
 
 
@@ -78,11 +77,11 @@ class Schedule:
         self._stopped.set()
 
     def works(self) -> bool:
-        """Whether the worker of this process is the one that works."""
+        """Whether the workers of this process are those that work."""
         return self._works.is_set()
 
     def wait_to_work(self, seconds: float) -> bool:
-        """Whether it is, or becomes so in time."""
+        """Whether they are, or become so in time."""
         return self._works.wait(seconds)
 
     def run(self) -> None:
@@ -171,19 +170,22 @@ class Schedule:
             self._redis_pauses = pauses_s(LONGEST_REDIS_PAUSE_S)
 
     def enqueue(self, name: str) -> bool:
-        """Enqueue a job unless it waits already, or another one runs; whether it was enqueued now."""
+        """Enqueue a job unless it waits already, or its worker is busy; whether it was enqueued now."""
         if self._enqueue_new(name):
             return True
-        if self._runs.is_any_running():
+        if self._runs.is_any_running(other for other in self._queues if self._shares_worker(other, name)):
             return False  # its turn comes
         self._forget(name)
         return self._enqueue_new(name)
+
+    def _shares_worker(self, one: str, other: str) -> bool:
+        return bool(self._queues[one].name == self._queues[other].name)
 
     def _enqueue_new(self, name: str) -> bool:
         try:
             self._queues[name].enqueue(
                 jobs.run, name, job_id=name, unique=True, description=name,
-                ttl=JOB_TTL_S, job_timeout=JOB_TTL_S, result_ttl=0, failure_ttl=KEEP_FAILED_S,
+                job_timeout=self._runs.within_s(name), result_ttl=0, failure_ttl=KEEP_FAILED_S,
             )  # fmt: skip
         except DuplicateJobError:
             return False
@@ -198,6 +200,7 @@ class Schedule:
         started = StartedJobRegistry(queue=queue)
         with queue.connection.pipeline() as pipe:
             pipe.lrem(queue.key, 0, name)
+            pipe.lrem(queue.intermediate_queue_key, 0, name)
             for job_id, execution_id in started.get_job_and_execution_ids(cleanup=False):
                 if job_id == name:
                     pipe.zrem(started.key, f"{job_id}:{execution_id}")

@@ -154,14 +154,12 @@ class Pace:
         return now_s >= self._next_s
 
     def ran(self, began_s: float, ended_s: float) -> None:
-        """A run is over, well or not."""
+        """A run went well; one that failed is the schedule's to try again."""
         self._next_s = began_s + max(APART_S, APART_RUNS * (ended_s - began_s))
 
     def count(self, connection: Connection, metrics: RollupMetrics) -> None:
         """A run. Raises ``psycopg.Error``."""
         began_s = time.monotonic()
-        try:
-            if count_sessions(connection):
-                metrics.sessions_seconds.observe(time.monotonic() - began_s)
-        finally:
-            self.ran(began_s, time.monotonic())
+        if count_sessions(connection):
+            metrics.sessions_seconds.observe(time.monotonic() - began_s)
+        self.ran(began_s, time.monotonic())

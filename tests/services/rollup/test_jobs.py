@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import signal
 import socket
 import threading
@@ -17,11 +18,13 @@ import redis
 import rq
 from rq.serializers import JSONSerializer
 
-from services.database import connect, cut_after
+from services.database import Connection, connect, cut_after
 from services.enricher.store import Store
 from services.metrics import RollupMetrics
-from services.rollup import jobs, schedule
+from services.rollup import jobs, runs, schedule
 from services.rollup.job_table import JobTable
+from services.rollup.parts import LockNotHadError, Parts, connect_to_refresh
+from services.rollup.refresh import refresh
 from services.rollup.runs import Runs, When
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
@@ -159,28 +162,29 @@ def test_a_process_goes_on_counting_the_failures_of_the_one_before(
 
 
 @pytest.fixture
-def parts(settings: Settings) -> Iterator[jobs.Parts]:
-    """The jobs of a process that this test is itself."""
-    made = jobs.Parts(
+def parts(settings: Settings) -> Iterator[Parts]:
+    """The refresh of a process that this test is itself."""
+    made = Parts(
         settings,
-        lambda: connect(settings, "rollup"),
+        connect_to_refresh,
         Runs({job.name: job.when for job in jobs.JOBS}),
         RollupMetrics(),
         Log(),  # type: ignore[arg-type]
+        keeps_connection=True,
     )
-    jobs.use(made)
+    jobs.use({jobs.REFRESH_QUEUE: made})
     yield made
     made.drop_connection()
     jobs._Holder.parts = None
 
 
 def test_a_lock_that_is_never_had_is_a_failure(
-    database: Database, parts: jobs.Parts, monkeypatch: pytest.MonkeyPatch
+    database: Database, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "REFRESH_FOR_S", 0.2)
     with database.connect() as other:
         other.execute("select pg_advisory_lock(%s)", [REFRESH_LOCK])
-        with pytest.raises(jobs.LockNotHadError):
+        with pytest.raises(LockNotHadError):
             jobs.run("refresh")
     assert poll(lambda: _runs(lambda: jobs.run("refresh")), 10)
     assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "country"]
@@ -194,15 +198,44 @@ def _runs(function: Callable[[], None]) -> bool:
     return True
 
 
-def test_a_backlog_that_one_refresh_leaves_is_due_at_once(
-    parts: jobs.Parts, store: Store, monkeypatch: pytest.MonkeyPatch
+def test_a_run_goes_on_while_there_is_a_backlog_and_another_one_after_it_at_once(
+    database: Database, parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "REFRESH_FOR_S", 0.0001)
-    put(store, make_hit())
-    for name in parts.runs.names[1:]:
-        parts.runs.asked(name, time.monotonic())
+    monkeypatch.setattr(jobs, "refresh", functools.partial(refresh, max_hits=2))
+    monkeypatch.setattr(jobs, "BACKLOG_HITS", 2)
+    for _ in range(3):
+        put(store, make_hit(), make_hit())
     jobs.run("refresh")
-    assert "refresh" in parts.runs.due(time.monotonic())
+    assert pageviews(database) == 6
+    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "country"]
+
+    for _ in range(3):
+        put(store, make_hit(), make_hit())
+    monkeypatch.setattr(jobs, "REFRESH_FOR_S", 0.0001)
+    jobs.run("refresh")
+    assert pageviews(database) == 8
+    assert parts.runs.due(time.monotonic())[0] == "refresh"
+
+
+def test_a_refresh_without_a_backlog_ends_and_sets_the_pace(
+    parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshes = []
+
+    def refresh_and_tell(connection: Connection) -> int | None:
+        refreshes.append(refresh(connection))
+        put(store, make_hit())  # they come all the time
+        return refreshes[-1]
+
+    monkeypatch.setattr(jobs, "refresh", refresh_and_tell)
+    monkeypatch.setattr(runs, "MANY_HITS", 300)
+    put(store, *(make_hit() for _ in range(200)))
+    began_s = time.monotonic()
+    parts.runs.asked("refresh", began_s)
+    jobs.run("refresh")
+    assert refreshes == [200]
+    assert "refresh" not in parts.runs.due(began_s + 0.59)
+    assert "refresh" in parts.runs.due(began_s + 0.61)
 
 
 # The table ----------------------------------------------------------------------------------------------------------
@@ -212,15 +245,15 @@ def test_a_table_that_cannot_be_written_stops_nothing_and_is_said_once(
     database: Database, settings: Settings
 ) -> None:
     log = Log()
-    runs = Runs({"refresh": When(60)})
-    table = JobTable(runs, log)  # type: ignore[arg-type]
+    memory = Runs({"refresh": When(60)})
+    table = JobTable(memory, log)  # type: ignore[arg-type]
     with connect(settings, "schedule", autocommit=True) as connection, database.connect() as eye:
         eye.execute("alter table jobs rename to mislaid")
         try:
             assert table.begin(connection) == {}
             for _ in range(3):
-                runs.started("refresh", 0)
-                runs.failed("refresh", 0, "OperationalError")
+                memory.started("refresh", 0)
+                memory.failed("refresh", 0, "OperationalError")
                 table.record(connection, 0)
         finally:
             eye.execute("alter table mislaid rename to jobs")
@@ -232,11 +265,11 @@ def test_a_table_that_cannot_be_written_stops_nothing_and_is_said_once(
         eye.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'footfall schedule'"
         )
-        runs.started("refresh", 1)
-        runs.done("refresh", 1, more=False)
+        memory.started("refresh", 1)
+        memory.done("refresh", 1, more=False)
         with pytest.raises(psycopg.OperationalError):
             table.record(connection, 1)
-        assert runs.news(1), "it is told when PostgreSQL is back"
+        assert memory.news(1), "it is told when PostgreSQL is back"
 
 
 # Redis --------------------------------------------------------------------------------------------------------------
@@ -439,16 +472,16 @@ def test_the_schedule_leaves_a_connection_that_carries_nothing_any_more(
     )
     reached = through(settings, proxy, database)
     metrics, log = RollupMetrics(), Log()
-    runs = Runs({"refresh": When(3600, on_hits=True)})
+    memory = Runs({"refresh": When(3600, on_hits=True)})
     made = schedule.Schedule(
-        lambda: connect(reached, "schedule", autocommit=True), {"refresh": queue}, runs, metrics, log  # type: ignore[arg-type]
+        lambda: connect(reached, "schedule", autocommit=True), {"refresh": queue}, memory, metrics, log  # type: ignore[arg-type]
     )  # fmt: skip
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     try:
         assert poll(lambda: queue.job_ids == ["refresh"], 10)
-        runs.started("refresh", time.monotonic())
-        runs.done("refresh", time.monotonic(), more=False)
+        memory.started("refresh", time.monotonic())
+        memory.done("refresh", time.monotonic(), more=False)
         queue.empty()
         proxy.stall()
         assert poll(lambda: log.actions.count("working") == 2, 10)

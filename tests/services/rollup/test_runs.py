@@ -7,11 +7,14 @@ import pytest
 from services.rollup.runs import (
     APART_S,
     ASK_AGAIN_S,
+    ENDED_WITHIN_S,
     LONGEST_PAUSE_S,
     RECORD_EVERY_S,
-    RUNNING_FOR_S,
+    SLOW_WITHIN_S,
+    WITHIN_S,
     Runs,
     When,
+    apart_s,
     pause_after_s,
 )
 
@@ -19,7 +22,11 @@ from services.rollup.runs import (
 @pytest.fixture
 def runs() -> Runs:
     return Runs(
-        {"refresh": When(60, on_hits=True), "upkeep": When(3600), "country": When(86400, backs_off=False)}
+        {
+            "refresh": When(60, on_hits=True),
+            "upkeep": When(3600, SLOW_WITHIN_S),
+            "country": When(86400, backs_off=False),
+        }
     )
 
 
@@ -60,6 +67,25 @@ def test_hits_wake_the_refresh_alone_and_those_that_come_soon_after_share_the_ne
     run(runs, "refresh", 20)
     runs.wake(30)
     assert runs.due(30) == ["refresh"]
+
+
+@pytest.mark.parametrize(
+    ("hits", "apart"), [(0, 0.2), (1, 0.2001), (200, 0.22), (3_000, 0.5), (6_000, 0.8), (1_000_000, 0.8)]
+)
+def test_the_more_hits_came_the_further_apart_are_refreshes(runs: Runs, hits: int, apart: float) -> None:
+    assert apart_s(hits) == pytest.approx(apart)
+    run_all(runs)
+    runs.asked("refresh", 10)
+    runs.started("refresh", 10)
+    runs.wake(10.05)
+    runs.counted("refresh", hits)
+    runs.done("refresh", 10.1, more=False)
+    assert runs.due(10 + apart - 0.001) == []
+    assert runs.due(10 + apart + 0.001) == ["refresh"]
+    run(runs, "refresh", 20)
+    runs.counted("refresh", 0)
+    runs.wake(20)
+    assert runs.due(20.2) == ["refresh"]
 
 
 def test_hits_stored_while_a_refresh_runs_are_seen_by_another_one(runs: Runs) -> None:
@@ -144,8 +170,10 @@ def test_a_job_that_did_not_begin_or_did_not_end_is_asked_for_again(runs: Runs) 
     assert runs.due(10 + ASK_AGAIN_S - 0.1) == []
     assert runs.due(10 + ASK_AGAIN_S) == ["upkeep"]
     runs.started("upkeep", 20)
-    assert "upkeep" not in runs.due(20 + RUNNING_FOR_S - 1)
-    assert "upkeep" in runs.due(20 + RUNNING_FOR_S)
+    runs.started("refresh", 20)
+    for name, within_s in (("refresh", WITHIN_S), ("upkeep", SLOW_WITHIN_S)):
+        assert name not in runs.due(20 + within_s + ENDED_WITHIN_S - 1)
+        assert name in runs.due(20 + within_s + ENDED_WITHIN_S)
 
 
 def test_a_job_that_could_not_be_asked_for_is_due_unless_it_began_all_the_same(runs: Runs) -> None:

@@ -26,6 +26,7 @@ from services.rollup import jobs
 from services.rollup.jobs import REFRESH_QUEUE
 from services.rollup.runs import ASK_AGAIN_S, Runs
 from services.rollup.schedule import CHANNEL, Schedule
+from services.rollup.workers import queue_of
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
 from tests.conftest import Database
@@ -201,7 +202,7 @@ class Parts:
 
     def __init__(self, settings: Settings) -> None:
         self.client: Any = redis.Redis.from_url(settings.redis_url)
-        self.queue = rq.Queue(REFRESH_QUEUE, connection=self.client, serializer=JSONSerializer)
+        self.queue = queue_of(REFRESH_QUEUE, self.client)
         self.runs = Runs({job.name: job.when for job in jobs.JOBS})
         self.schedule = Schedule(
             lambda: connect(settings, "schedule", autocommit=True),
@@ -218,7 +219,7 @@ def alone(settings: Settings) -> Parts:
 
 
 def test_a_job_is_in_redis_once(alone: Parts) -> None:
-    alone.runs.started("upkeep", 0)  # the worker is busy
+    alone.runs.started("upkeep", 0)  # their worker is busy
     assert alone.schedule.enqueue("refresh")
     assert not alone.schedule.enqueue("refresh")
     assert alone.queue.job_ids == ["refresh"]
@@ -230,7 +231,7 @@ def test_a_job_that_another_process_left_behind_is_enqueued_anew(alone: Parts) -
     assert alone.schedule.enqueue("refresh")
     worker = rq.SimpleWorker([alone.queue], connection=alone.client, serializer=JSONSerializer)
     (job,) = alone.queue.jobs
-    alone.queue.remove(job)
+    alone.client.lmove(alone.queue.key, alone.queue.intermediate_queue_key)
     worker.prepare_job_execution(job)  # and killed
     worker.prepare_execution(job)
     assert alone.client.ttl("rq:job:refresh") == -1, "RQ keeps it until it says that it ended"
@@ -239,6 +240,7 @@ def test_a_job_that_another_process_left_behind_is_enqueued_anew(alone: Parts) -
     assert alone.schedule.enqueue("refresh")
     assert alone.queue.job_ids == ["refresh"]
     assert started.get_job_ids() == []
+    assert not alone.client.exists(alone.queue.intermediate_queue_key)
 
 
 def test_what_is_due_is_asked_for_again_when_redis_was_emptied(alone: Parts) -> None:
@@ -259,7 +261,7 @@ def test_every_job_is_found_by_a_worker(alone: Parts) -> None:
         assert (job.id, job.func, job.args) == (name, jobs.run, [name])
 
 
-def test_jobs_run_in_the_rollup_s_own_worker_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_run_in_the_rollup_s_own_workers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs._Holder, "parts", None)
     with pytest.raises(RuntimeError, match=r"python -m services\.rollup"):
         jobs.run("refresh")
