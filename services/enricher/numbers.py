@@ -93,6 +93,19 @@ select g.place, m.number from made m join given g on g.key = m.key
 _STATEMENTS = {table.name: find_or_make(table) for table in TABLES}
 
 
+def numbers_of(connection: Connection, table: Table, rows: list[Row], day: datetime.date) -> list[int]:
+    """The numbers of distinct rows, in their order, committed and marked as used on ``day`` or later.
+
+    Raises ``psycopg.Error``.
+    """
+    lists: dict[str, Any] = {
+        name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
+    }
+    with connection.transaction():
+        found = dict(connection.execute(_STATEMENTS[table.name], {**lists, "day": day}).fetchall())
+    return [found[place] for place in range(1, len(rows) + 1)]
+
+
 class Numbered(NamedTuple):
     """What names a hit's parts."""
 
@@ -165,14 +178,5 @@ class Numbers:
         if len(known) + len(new) > CACHE_ROWS:
             known.clear()
             new = list(dict.fromkeys(rows))
-        known.update(zip(new, self._find_or_make(table, new), strict=True))
+        known.update(zip(new, numbers_of(self._connection, table, new, self._day), strict=True))
         return [known[row] for row in rows]
-
-    def _find_or_make(self, table: Table, rows: list[Row]) -> list[int]:
-        """In the order of the rows."""
-        lists: dict[str, Any] = {
-            name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
-        }
-        with self._connection.transaction():
-            found = dict(self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall())
-        return [found[place] for place in range(1, len(rows) + 1)]
