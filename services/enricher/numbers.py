@@ -107,6 +107,21 @@ select g.place, m.number from made m join given g on g.key = m.key
 _STATEMENTS = {table.name: find_or_make(table) for table in TABLES}
 
 
+def numbers_of(connection: Connection, table: Table, rows: list[Row], day: datetime.date) -> list[int]:
+    """The numbers of distinct rows, in their order, committed and marked as used on ``day`` or later.
+
+    Raises ``psycopg.Error``.
+    """
+    lists: dict[str, Any] = {
+        name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
+    }
+    found: dict[int, int] = {}
+    while len(found) < len(rows):  # one that was being deleted is made anew
+        with connection.transaction():
+            found = dict(connection.execute(_STATEMENTS[table.name], {**lists, "day": day}).fetchall())
+    return [found[place] for place in range(1, len(rows) + 1)]
+
+
 # A hit's fields, as they stand together in Hit.
 _FIELDS = Hit.__struct_fields__
 _PAGE = slice(_FIELDS.index("site"), _FIELDS.index("title"))
@@ -189,13 +204,5 @@ class Numbers:
         """The number of each row, by the row's name; committed when it returns."""
         if not rows:
             return {}
-        lists: dict[str, Any] = {
-            name: [row[place] for row in rows.values()] for place, (name, _) in enumerate(table.columns)
-        }
-        numbers: dict[int, int] = {}
-        while len(numbers) < len(rows):
-            with self._connection.transaction():
-                numbers = dict(
-                    self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall()
-                )
-        return {name: numbers[place] for place, name in enumerate(rows, start=1)}
+        numbers = numbers_of(self._connection, table, list(rows.values()), self._day)
+        return dict(zip(rows, numbers, strict=True))

@@ -207,7 +207,7 @@ def test_a_run_goes_on_while_there_is_a_backlog_and_another_one_after_it_at_once
         put(store, make_hit(), make_hit())
     jobs.run("refresh")
     assert pageviews(database) == 6
-    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "country"]
+    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "sessions", "country"]
 
     for _ in range(3):
         put(store, make_hit(), make_hit())
