@@ -43,8 +43,8 @@ bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check
 
-rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew from their hits
-	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)")
+rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
+	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")

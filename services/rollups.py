@@ -11,9 +11,6 @@ from typing import LiteralString, NamedTuple
 
 # Held (an advisory lock) by whoever changes rollups: a refresh, a rebuild, or one batch of `make renormalise`.
 REFRESH_LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
-# Held as long as it runs by what changes cells otherwise than by adding new hits: `make rebuild`, `make renormalise`.
-# A rebuild looks for wrong cells beside the refresh, which moves hits and cells alike, but not beside those.
-REWRITE_LOCK = 0x666F6F7472657772  # "footrewr", as a number
 # Raise it with each migration that adds a rollup, there in `installation.rollups` too: a refresh of the version
 # before would leave the new table empty, and is refused.
 ROLLUPS_VERSION = 3

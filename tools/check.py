@@ -121,6 +121,7 @@ def problems(
         yield from by_day.check(
             whole,
             {day for day, partition in partitions.items() if partition.is_guarded},
+            first_kept,
             lambda day: progress(f"checking {day} ({whole.index(day) + 1} of {len(whole)})"),
         )
         progress("checking views")

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, LiteralString
 
-from services.rollup import compare
+from services.rollup import compare, redate
 from services.rollup.compare import COMPARED, SESSIONS, Compared, wrong_statement
 from tools.findings import Connection, Finding, Gathered, finding, first_rows, text_of
 
@@ -77,6 +77,9 @@ order by day
 """
 
 
+MISDATED = "hits are not on their day in REPORT_TIMEZONE"
+
+
 class Days:
     """Goes through the days, in one transaction of a connection that ``prepare`` has seen."""
 
@@ -90,14 +93,18 @@ class Days:
         self,
         days: list[datetime.date],
         guarded: set[datetime.date],
+        first_kept: datetime.date,
         progress: Callable[[datetime.date], None],
     ) -> Iterator[Finding]:
         """What is wrong with days whose hits are all there.
 
         ``guarded``: days with an index that keeps a hit from being there twice.
         """
+        redate.prepare(self._connection)
         for day in days:
             progress(day)
+            for to_day, hits, _ in redate.misdated(self._connection, day, first_kept):
+                self._wrong[MISDATED].add(day, hits, [f"{day}: {hits} of {to_day}"])
             compare.load(self._connection, day)
             self._connection.execute(KEEP_TITLES)
             for compared in (*COMPARED, *SESSIONS):
@@ -163,6 +170,7 @@ class Days:
 
 NUMBERS_CHANGED = "rows of the tables of numbers were changed by hand: put them back from a backup"
 WHAT_TO_DO = {
+    MISDATED: "make rebuild TIMEZONE=1",
     "hits name what is not there": NUMBERS_CHANGED,
     "hits of a site name another's page": NUMBERS_CHANGED,
     "hits that are there twice": "an index of the day was missing while hits came: delete the later of each two"

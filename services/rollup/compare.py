@@ -38,7 +38,7 @@ def _compared(rollup: Rollup) -> Compared:
         f"rollup_{rollup.name}",
         ("day", "site_id", *rollup.dimensions),
         rollup.measures,
-        plain_statement(rollup, "true", "pg_temp.loaded"),
+        plain_statement(rollup, "true", "pg_temp.loaded", counted="true"),
     )
 
 

@@ -1,9 +1,9 @@
 """`make rebuild`: counts days anew from their hits and puts right what is wrong in the rollups, while hits come in.
 
 Wrong cells of a day are found on one snapshot, without a lock. A cell stays wrong by the same amount whatever a
-refresh adds meanwhile, because a refresh adds what its hits change and never looks at what stands there. So the
-difference is added, under the refresh's lock, which is held for that alone. A day is one transaction: a killed
-rebuild leaves each day right or as it was.
+refresh (or `make renormalise`) adds meanwhile, because it adds what its hits change and never looks at what stands
+there. So the difference is added, under the refresh's lock, which is held for that alone. A day is one transaction: a
+killed rebuild leaves each day right or as it was.
 
 A day whose raw hits are not all there any more (retention, a partition that was dropped by hand) keeps its rollups.
 """
@@ -21,8 +21,8 @@ from typing import LiteralString
 from services.database import PARTITION_DAYS_AHEAD, Connection, load_sql
 from services.rollup import compare
 from services.rollup.compare import COMPARED, SESSIONS, Gone, wrong_statement
-from services.rollup_statements import COUNTED, columns, key_of, plain_statement, same, unique_key
-from services.rollups import REFRESH_LOCK, REWRITE_LOCK, ROLLUPS, Rollup
+from services.rollup_statements import columns, plain_statement, same, unique_key
+from services.rollups import REFRESH_LOCK, ROLLUPS, Rollup
 
 _SQL = Path(__file__).with_name("sql")
 FIND_TITLES = load_sql(_SQL / "find_titles.sql")
@@ -31,12 +31,15 @@ TAKE_TITLES = load_sql(_SQL / "take_titles.sql")
 PUT_TITLES = load_sql(_SQL / "put_titles.sql")
 MARK_WRONG_SESSIONS = load_sql(_SQL / "mark_wrong_sessions.sql")
 OPEN_MISSING = load_sql(_SQL / "open_missing.sql")
+# Held (an advisory lock) by a rebuild as long as it runs: one at a time. What a second one found wrong would be put
+# right by the first, and then be wrong by as much the other way.
+REBUILD_LOCK = 0x666F6F7472656275  # "footrebu", as a number
 # After a day that was written: a refresh tries for its lock every 50 ms.
 APART_S = 0.1
 
 
 class Busy(Exception):
-    """Another rebuild or `make renormalise` works on this database; the text says what to do."""
+    """Another rebuild works on this database; the text says what to do."""
 
 
 @dataclass
@@ -74,17 +77,19 @@ def rebuild_days(
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Keep other rebuilds and `make renormalise` out, until the end of this or of the connection. Raises ``Busy``."""
+    """Keep other rebuilds out, until the end of this or of the connection. Raises ``Busy``."""
     with connection.transaction():
-        row = connection.execute("select pg_try_advisory_lock(%s)", [REWRITE_LOCK]).fetchone()
+        # A killed rebuild lets go of its locks in the midst of a statement too.
+        connection.execute("set client_connection_check_interval = '1s'")
+        row = connection.execute("select pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
     if not row or not row[0]:
-        raise Busy("another `make rebuild`, or `make renormalise`, works on this database: wait for its end")
+        raise Busy("another `make rebuild` works on this database: wait for its end")
     try:
         yield
     finally:
         if not connection.closed:
             with connection.transaction():
-                connection.execute("select pg_advisory_unlock(%s)", [REWRITE_LOCK])
+                connection.execute("select pg_advisory_unlock(%s)", [REBUILD_LOCK])
 
 
 def prepare(connection: Connection) -> None:
@@ -138,6 +143,8 @@ def _find(connection: Connection, rebuilt: Rebuilt) -> None:
 
 
 def _put_right(connection: Connection, rebuilt: Rebuilt) -> None:
+    # The planner knows nothing of the temporary tables, expects few cells, and would join them by loops: minutes.
+    connection.execute("set local enable_nestloop = off")
     for rollup in ROLLUPS:
         if f"rollup_{rollup.name}" in rebuilt.cells:
             connection.execute(add_differences(rollup))
@@ -159,7 +166,7 @@ def add_differences(rollup: Rollup) -> LiteralString:
     )
     return f"""-- rollup: put rollup_{rollup.name} right
 insert into rollup_{rollup.name} as r ({columns(rollup)})
-select {key_of(rollup)}, {differences}
+select {", ".join(("day", "site_id", *rollup.dimensions))}, {differences}
 from pg_temp.wrong_rollup_{rollup.name}
 order by day, site_id
 on conflict ({unique_key(rollup)}) do update set
@@ -171,7 +178,7 @@ def take_empty(rollup: Rollup) -> LiteralString:
     """The statement that takes the cells that no hit has. Parameter: ``day``."""
     key: tuple[LiteralString, ...] = ("day", "site_id", *rollup.dimensions)
     # Where all hits have a cell some are in no measure of it: all zeros may be right, by a hit that came meanwhile.
-    plain = plain_statement(rollup, f"h.day = %(day)s and {COUNTED}")
+    plain = plain_statement(rollup, "h.day = %(day)s")
     still: LiteralString = f"and not exists (select from ({plain}) p where {same('p', 'r', key)})"
     return f"""-- rollup: take empty cells from rollup_{rollup.name}
 delete from rollup_{rollup.name} r

@@ -23,10 +23,10 @@ from hypothesis import settings as hypothesis_settings
 from services.hit import Hit
 from services.rollup import rebuild as module
 from services.rollup.compare import days_known
-from services.rollup.rebuild import Busy, Rebuilt, rebuild
+from services.rollup.rebuild import REBUILD_LOCK, Busy, Rebuilt, rebuild
 from services.rollup.rebuild_command import BadRange, Range, command, range_of
 from services.rollup.refresh import refresh
-from services.rollups import REWRITE_LOCK, ROLLUPS
+from services.rollups import ROLLUPS
 from services.settings import Settings
 from tests.history import SITES, count_sessions, make_history
 from tests.make import Log, make_hit
@@ -237,8 +237,8 @@ def test_batches_that_wait_are_left_to_the_refresh(parts: Parts) -> None:
 
 def test_one_at_a_time(parts: Parts) -> None:
     with parts.database.connect() as other:
-        other.execute("select pg_advisory_lock(%s)", [REWRITE_LOCK])
-        with pytest.raises(Busy, match="make renormalise"):
+        other.execute("select pg_advisory_lock(%s)", [REBUILD_LOCK])
+        with pytest.raises(Busy, match="another"):
             run(parts)
     assert poll(lambda: bool(run(parts)), 5), "the lock ends with its connection"
 
