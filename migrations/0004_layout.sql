@@ -180,6 +180,8 @@ begin
         return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('footfall make_hits_partition'));
+    -- Locking a table makes the server hear of what was made or dropped meanwhile; an advisory lock does not.
+    lock table only public.stored_hits in access share mode;
     if to_regclass('hits_days.' || partition) is not null then
         return false;
     end if;
@@ -201,6 +203,8 @@ begin
         return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('footfall make_hits_partition'));
+    -- Locking a table makes the server hear of what was made or dropped meanwhile; an advisory lock does not.
+    lock table only public.stored_hits in access share mode;
     if to_regclass('hits_days.' || partition || '_identity') is not null then
         return false;
     end if;

@@ -16,7 +16,8 @@ import psycopg
 from services.database import Connection, make_partitions
 from services.logs import Logger
 from services.metrics import RollupMetrics
-from services.rollup import country, upkeep
+from services.rollup import country, sessions, upkeep
+from services.rollup.aside import Aside
 from services.rollup.download import NotFetched
 from services.rollup.refresh import oldest_pending_age_s, prepare, refresh
 from services.settings import Settings
@@ -35,6 +36,12 @@ class Parts:
     metrics: RollupMetrics
     log: Logger
     connection: Connection | None = field(default=None, init=False)
+    pace: sessions.Pace = field(default_factory=sessions.Pace, init=False)
+    counting: Aside = field(init=False)
+    tidying: Aside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counting, self.tidying = Aside(self.connect), Aside(self.connect)
 
     def open_connection(self) -> Connection:
         """The worker's own connection, made anew after a failure."""
@@ -92,17 +99,26 @@ def _refresh(parts: Parts) -> None:
 def _keep_up(parts: Parts) -> None:
     connection = parts.open_connection()
     made = make_partitions(connection)
-    dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
     forgotten = upkeep.forget_old_groups(connection)
     emptied = upkeep.empty_old_letters(connection, parts.settings.retention_days)
-    if made or dropped or forgotten or emptied:
+    if made or forgotten or emptied:
         parts.log.info(
             "upkeep",
             partitions_made=made,
-            partitions_dropped=dropped,
             groups_forgotten=forgotten,
             dead_letters_emptied=emptied,
         )
+    parts.tidying.run(
+        lambda aside: upkeep.tidy(aside, parts.settings.retention_days, parts.metrics, parts.log)
+    )
+
+
+def _count_sessions(parts: Parts) -> None:
+    connection = parts.open_connection()
+    with connection.transaction():
+        parts.metrics.sessions_pending.set(sessions.oldest_mark_age_s(connection))
+    if parts.pace.is_due(time.monotonic()):
+        parts.counting.run(lambda aside: parts.pace.count(aside, parts.metrics))
 
 
 def _refresh_country(parts: Parts) -> None:
@@ -129,6 +145,11 @@ def refresh_rollups() -> None:
 def keep_up() -> None:
     """Partitions ahead, retention."""
     _run("upkeep", _keep_up)
+
+
+def count_sessions() -> None:
+    """Sessions, entry and exit pages of the days that changed."""
+    _run("sessions", _count_sessions)
 
 
 def refresh_country() -> None:

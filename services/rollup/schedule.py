@@ -30,6 +30,8 @@ REFRESH_APART_S = 0.2
 # Should a notification be lost, this finds what waits.
 LOOK_EVERY_S = 5.0
 UPKEEP_EVERY_S = 3_600.0
+# Whether it is time to count is for the job to say.
+SESSIONS_EVERY_S = 10.0
 # After a failure too: neither DB-IP nor MaxMind is to be asked more often.
 COUNTRY_EVERY_S = 86_400.0
 JOB_TTL_S = 60
@@ -54,6 +56,7 @@ class Schedule:
         self._metrics = metrics
         self._log = log
         self._next_upkeep_s = 0.0
+        self._next_sessions_s = 0.0
         self._next_country_s = 0.0 if country_refresh else math.inf
         self._stopped = threading.Event()
 
@@ -85,6 +88,10 @@ class Schedule:
             if time.monotonic() >= self._next_upkeep_s:
                 self.enqueue(self._upkeep_queue, jobs.keep_up)
                 self._next_upkeep_s = time.monotonic() + UPKEEP_EVERY_S
+            if time.monotonic() >= self._next_sessions_s and self.enqueue(
+                self._upkeep_queue, jobs.count_sessions
+            ):
+                self._next_sessions_s = time.monotonic() + SESSIONS_EVERY_S
             # Not while upkeep waits in the queue: in the next round, then.
             if time.monotonic() >= self._next_country_s and self.enqueue(
                 self._upkeep_queue, jobs.refresh_country
