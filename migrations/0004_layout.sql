@@ -398,10 +398,15 @@ create table rollup_referrals (
     referrer_id integer not null,
     page_id integer not null,
     pageviews integer not null,
-    visitors integer not null
+    visitors integer not null,
+    -- A column, because an index on pageviews itself would be written to with each of them.
+    is_often boolean not null generated always as (pageviews >= 3) stored
 );
 create unique index rollup_referrals_key on rollup_referrals (day, site_id, referrer_id, page_id) nulls not distinct;
 comment on index rollup_referrals_key is 'One row a cell; finds the days of a range.';
+create index rollup_referrals_often on rollup_referrals (day, site_id) where is_often;
+comment on index rollup_referrals_often is 'Finds the one row in ten that tells which pairs can be among the first of a range.';
+comment on column rollup_referrals.is_often is 'Whether this page had 3 pageviews or more from this referrer on the day.';
 comment on table rollup_referrals is 'Pageviews and visitors that a referrer led to a page on a day. Hits with a source only.';
 
 create table rollup_campaigns (

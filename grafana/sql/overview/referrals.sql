@@ -1,7 +1,7 @@
 -- overview/referrals.sql: the 100 pairs of referrer and page with the most pageviews.
 -- There are too many pairs to add up each. A pair has one row a day, so it has at most 2 pageviews on each day without
--- a row of 3 or more, which one row in ten is: those alone tell which pairs can be among the first 100, and only they
--- are added up. Where the hundredth has too few to tell, all pairs are.
+-- a row of 3 or more (is_often), which one row in ten is: those alone tell which pairs can be among the first 100, and
+-- only they are added up. Where the hundredth has too few to tell, all pairs are.
 -- A link opens the referrer; where that is no web address, the page.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
@@ -17,7 +17,7 @@ with days as materialized (
            sum(pageviews - 2) + 2 * (select count(*) from counted) as at_most
     from rollup_referrals
     cross join days
-    where day between days.first_day and days.last_day and pageviews >= 3
+    where day between days.first_day and days.last_day and is_often
       and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
     group by site_id, referrer_id, page_id
 ), hundredth as materialized (
