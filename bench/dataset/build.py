@@ -1,64 +1,31 @@
 """Makes a database of made-up hits, with all that production would have made of them.
 
-What differs from hits that came through the pixel: a day's hits are counted by one refresh instead of thousands, and
-days are stored closed, but for the last ones, instead of being closed later. So no table holds dead rows, and those
-of the rollups stand in the order of their keys.
+What differs from hits that came through the pixel: a day's hits stand in the order of their time also within a batch,
+and are counted by some refreshes instead of hundreds, so that fewer rows of the rollups were written anew.
 """
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import sql
 
 from bench.dataset import shape
-from bench.dataset.requests import EVENTS
+from bench.dataset.day import Share, make_day, prepare, shares_of, vacuum
 from bench.dataset.vocabulary import Vocabulary
 from services.database import Connection, load_sql
 from services.enricher.numbers import REFERRERS, TABLES
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import migrate
-from services.rollup.refresh import MAKE_TOUCHED, MAKE_TOUCHED_CLIENTS, TITLES, TOUCH_CLIENTS, TOUCH_NEW
-from services.rollup.sessions import GATHER_SESSIONS, settle_statement
-from services.rollup.sessions import TABLES as SESSION_TABLES
-from services.rollup_statements import ADD_STATEMENTS
 
 WORKERS = 2  # each a connection; the cores of the machine that the figures are for
 DAYS_AHEAD = 7  # as upkeep makes them
+DAYS_A_VACUUM = 10  # about what autovacuum waits for: a fifth of a rollup's rows changed
 
-_FOLDER = Path(__file__).parent
-FUNCTIONS = load_sql(_FOLDER / "functions.sql")
-MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
-BOOK = load_sql(_FOLDER / "book.sql")
-BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
-
-
-class Share(NamedTuple):
-    """A day's part of the hits."""
-
-    day: datetime.date
-    hits: int
-    first_batch: int
-
-    @property
-    def batches(self) -> list[int]:
-        """The numbers of the transactions that would have stored them."""
-        return list(range(self.first_batch, self.first_batch + self.hits // shape.HITS_A_BATCH + 1))
-
-
-def shares_of(hits: int) -> list[Share]:
-    """All days, in order."""
-    shares, batch = [], 1
-    for day, number in shape.hits_by_day(hits).items():
-        shares.append(Share(day, number, batch))
-        batch = shares[-1].batches[-1] + 1
-    return shares
+FUNCTIONS = load_sql(Path(__file__).with_name("functions.sql"))
 
 
 def build(url: str, hits: int, folder: Path, made: Callable[[int], None]) -> None:
@@ -90,77 +57,15 @@ def _drop_days(connection: Connection) -> None:
         connection.execute(f"drop table {partition}".encode())
 
 
-def _work(url: str, waiting: Any, made: Callable[[int], None]) -> None:
+def _work(url: str, waiting: Iterable[Share], made: Callable[[int], None]) -> None:
     """Make days until none is left."""
     with closing(psycopg.connect(url, autocommit=True)) as connection:
-        connection.execute(MAKE_TOUCHED)
-        connection.execute(MAKE_TOUCHED_CLIENTS)
+        prepare(connection)
         for share in waiting:
-            with connection.transaction():
-                _make_day(connection, share)
-            connection.execute(
-                sql.SQL("vacuum (freeze, analyze) {}").format(
-                    sql.Identifier("hits_days", f"d{share.day:%Y%m%d}")
-                )
-            )
+            make_day(connection, share)
             made(share.hits)
-
-
-def _make_day(connection: Connection, share: Share) -> None:
-    is_open = (shape.LAST_DAY - share.day).days < shape.OPEN_DAYS
-    connection.execute(f"select {'open_hits_day' if is_open else 'make_hits_partition'}(%s)", [share.day])
-    connection.execute(MAKE_HITS, _choices(share))
-    connection.execute(BOOK, {"day": share.day})
-    connection.execute(BOOK_LEFT_OUT, {"day": share.day})
-    connection.execute(TOUCH_NEW, {"days": [share.day], "batches": share.batches})
-    for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS):
-        connection.execute(statement)
-    _count_sessions(connection, share.day)
-    # Last: it holds rows that the other worker wants.
-    connection.execute(TITLES)
-
-
-def _count_sessions(connection: Connection, day: datetime.date) -> None:
-    rows = connection.execute("select site_id from sites").fetchall()
-    parameters = {"day": day, "sites": [row[0] for row in rows]}
-    connection.execute(GATHER_SESSIONS, parameters)
-    for table in SESSION_TABLES:
-        connection.execute(settle_statement(table), parameters)
-    connection.execute("drop table pg_temp.day_sessions")
-
-
-def _choices(share: Share) -> dict[str, Any]:
-    """Parameters of make_hits.sql."""
-    number = (share.day - shape.FIRST_DAY).days
-    return {
-        "day": share.day,
-        "day_number": number + 1,
-        "is_late": number >= shape.DAYS // 2,
-        "hits": share.hits,
-        # More than enough: those that come too late are left out.
-        "sessions": round(share.hits / shape.HITS_A_SESSION * 1.1) + 300,
-        "first_batch": share.first_batch,
-        "hits_a_batch": shape.HITS_A_BATCH,
-        "bots": shape.BOT_SESSIONS,
-        "owners": shape.OWNER_SESSIONS,
-        "anonymous": shape.ANONYMOUS_SESSIONS,
-        "campaigns": shape.CAMPAIGN_SESSIONS,
-        "external": shape.EXTERNAL_SESSIONS,
-        "bounces": shape.BOUNCES,
-        "events": shape.EVENTS,
-        "missing": shape.MISSING,
-        "without_title": shape.WITHOUT_TITLE,
-        "referrer_places": shape.REFERRERS,
-        "first_campaign": 1 + shape.REFERRERS,
-        "campaign_places": shape.CAMPAIGNS,
-        "missing_places": shape.MISSING_PAGES,
-        "event_places": len(EVENTS),
-        "countries": len(shape.COUNTRIES),
-        "looks": shape.LOOKS,
-        "first_bot": len(shape.COUNTRIES) * shape.LOOKS,
-        "bot_places": shape.BOTS,
-        "bot_countries": shape.BOT_COUNTRIES,
-    }
+            if (share.day - shape.FIRST_DAY).days % DAYS_A_VACUUM == DAYS_A_VACUUM - 1:
+                vacuum(connection, "public", "rollup_%")
 
 
 def _finish(connection: Connection, shares: list[Share]) -> None:
@@ -171,7 +76,7 @@ def _finish(connection: Connection, shares: list[Share]) -> None:
     connection.execute(
         "select open_hits_day(%s::date + d) from generate_series(1, %s) as d", [shape.LAST_DAY, DAYS_AHEAD]
     )
-    connection.execute("vacuum (analyze)")
+    vacuum(connection, "public", "%")
 
 
 def _forget_unused(connection: Connection) -> None:

@@ -35,7 +35,7 @@ EVENTS: tuple[tuple[str, dict[str, str | int] | None], ...] = (
 class Page(NamedTuple):
     """A page of a site, and what it was called later."""
 
-    path: str
+    path: str  # as it is stored: without a slash at its end
     title: str
     later_title: str
 
@@ -49,14 +49,14 @@ def pages_of(site: shape.Site) -> list[Page]:
         title = " ".join(words).capitalize()
         later = f"{title}, revised" if number % shape.RENAMED_PAGE_EVERY == 0 else title
         folder = f"/{2015 + number % 12}/{number % 12 + 1:02d}"
-        pages.append(Page(f"{folder}/{'-'.join(words)}-{number}/", title, later))
+        pages.append(Page(f"{folder}/{'-'.join(words)}-{number}", title, later))
     return pages
 
 
 def missing_pages_of(site: shape.Site) -> list[Page]:
     """Those that are not."""
     title = f"Page not found – {site.name}"
-    return [Page(f"/lost/{number}/", title, title) for number in range(shape.MISSING_PAGES)]
+    return [Page(f"/lost/{number}", title, title) for number in range(shape.MISSING_PAGES)]
 
 
 def referrers() -> list[str]:

@@ -57,6 +57,7 @@ WITHOUT_TITLE = 0.02
 
 HITS_A_SESSION = 3.0
 HITS_A_BATCH = 500
+REFRESHES_A_DAY = 24
 
 
 def days() -> list[datetime.date]:

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from bench.dataset import shape
-from bench.dataset.build import build, shares_of
+from bench.dataset.build import build
 from bench.dataset.cache import Cache
+from bench.dataset.day import shares_of
 from bench.dataset.server import running_postgres
 from bench.figures import UNITS, Figures
 from bench.load import BenchError
