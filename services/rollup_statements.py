@@ -66,16 +66,20 @@ ADD_STATEMENTS = tuple(add_statement(rollup) for rollup in ROLLUPS)
 
 
 def plain_statement(
-    rollup: Rollup, hits: LiteralString, source: LiteralString = "hits_to_count"
+    rollup: Rollup,
+    hits: LiteralString,
+    source: LiteralString = "hits_to_count",
+    counted: LiteralString = COUNTED,
 ) -> LiteralString:
-    """The rollup's rows by a plain GROUP BY: its definition.
+    """The rollup's rows by a plain GROUP BY over the hits that are counted: its definition.
 
-    ``hits``: which rows ``h`` of the source; ``source``: hits_to_count, or what has rows of it.
+    ``hits``: which rows ``h`` of the source; ``source``: hits_to_count, or what has rows of it; ``counted``: which of
+    them are counted.
     """
     measures: LiteralString = ", ".join(f"{MEASURES[name].plain}::int as {name}" for name in rollup.measures)
     return f"""select {key_of(rollup)}, {measures}
 from {source} h {rollup.each}
-where ({rollup.where}) and ({hits})
+where ({rollup.where}) and ({hits}) and {counted}
 group by {key_of(rollup)}
 """
 
