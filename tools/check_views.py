@@ -79,7 +79,7 @@ from (
         select h.*,
                h.event = 'pageview' and not h.is_bot and not h.is_me as is_pageview,
                h.event <> 'pageview' and not h.is_bot and not h.is_me as is_event,
-               date_trunc('hour', h.received_at, i.report_timezone) as hour_starts_at
+               date_bin('1 hour', h.received_at, h.day::timestamp at time zone i.report_timezone) as hour_starts_at
         from hits h cross join installation i
         where h.day = %(day)s and {COUNTED}
     ) as h {rollup.each}

@@ -41,8 +41,9 @@ DEFINITIONS = {
         select site, day, day::timestamp at time zone {ZONE} as day_starts_at, {TRAFFIC}
         from hits group by site, day""",
     "hourly_traffic": f"""
-        select site, day, date_trunc('hour', received_at at time zone {ZONE}) as hour, {TRAFFIC}
-        from hits group by 1, 2, 3""",
+        select site, day, begins + floor(extract(epoch from received_at - begins) / 3600) * interval '1 hour',
+               {TRAFFIC}
+        from (select *, day::timestamp at time zone {ZONE} as begins from hits) as h group by 1, 2, 3""",
     "daily_pages": f"""
         select site, day, host, path, {TITLE}, {COUNTS}
         from hits h where {PAGEVIEW} group by site, day, host, path""",
@@ -78,8 +79,7 @@ DEFINITIONS = {
 
 COLUMNS = {
     "daily_traffic": "site, day, day_starts_at, pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
-    "hourly_traffic": f"site, day, hour_starts_at at time zone {ZONE},"
-    " pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
+    "hourly_traffic": "site, day, hour_starts_at, pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
     "daily_pages": "site, day, host, path, title, pageviews, visitors",
     "daily_sources": "site, day, source, channel, pageviews, visitors",
     "daily_channels": "site, day, channel, pageviews, visitors",
