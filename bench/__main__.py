@@ -1,8 +1,11 @@
-"""``make bench``: the figures of the pipeline, measured on a stack of its own.
+"""``make bench``: the figures of the pipeline, on a stack of its own, and of ten million stored hits.
 
 Prints ``name value unit``, one a line, on standard output, progress on standard error, and writes
-bench/results.json. BENCH_HITS (default 200,000) is the number of hits of one pipeline run; 20,000 makes a quick run
-whose figures say little.
+bench/results.json.
+
+BENCH_HITS (default 200,000) is the number of hits of one pipeline run; 20,000 makes a quick run whose figures say
+little. BENCH_STORED_HITS (default 10,000,000) is how many hits the data set has, which is built once and kept in
+BENCH_CACHE (default bench/cache, 1.5 GB). Either may be 0, which leaves its part out.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
-from bench.figures import RESULTS, write_results
+from bench.figures import RESULTS, Figures, write_results
 from bench.load import BenchError, find_wrk
 from bench.machine import busy_share, describe
-from bench.stack import running_stack
+from bench.stack import CACHE, running_stack
 from bench.stages import Bench
+from bench.stored.stage import StoredStage
 
-DEFAULT_HITS = 200_000
-FEWEST_HITS = 4_000
+# The number by default, and the fewest that say anything.
+HITS = {"BENCH_HITS": (200_000, 4_000), "BENCH_STORED_HITS": (10_000_000, 10_000)}
 BUSY = 0.15
 
 
@@ -27,32 +32,61 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def hits_wanted() -> int:
-    """BENCH_HITS. Raises ``BenchError``."""
-    text = os.environ.get("BENCH_HITS") or str(DEFAULT_HITS)
-    if not text.isdecimal() or int(text) < FEWEST_HITS:
-        raise BenchError(f"BENCH_HITS: {text!r} is not a number of hits from {FEWEST_HITS} up")
+def hits_wanted(name: str) -> int:
+    """A setting of this name; 0: leave that part out. Raises ``BenchError``."""
+    default, fewest = HITS[name]
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or 0 < int(text) < fewest:
+        raise BenchError(f"{name}: {text!r} is not a number of hits from {fewest} up, or 0")
     return int(text)
+
+
+class Run:
+    """One run of what is wanted."""
+
+    def __init__(self) -> None:
+        self.hits = hits_wanted("BENCH_HITS")
+        self.stored_hits = hits_wanted("BENCH_STORED_HITS")
+        self.figures = Figures()
+        self.notes: list[str] = []
+        self.versions: dict[str, str] = {}
+
+    def note(self, text: str) -> None:
+        """What is to stand beside the figures."""
+        say(f"  {text}")
+        self.notes.append(text)
+
+    def measure(self) -> None:
+        """Raises ``BenchError``."""
+        if self.hits:
+            find_wrk()
+            with running_stack() as stack:
+                self.versions = stack.versions()
+                Bench(
+                    stack, self.figures, self.hits, say, self.note, with_data_set=self.stored_hits > 0
+                ).run()
+        if self.stored_hits:
+            cache = Path(os.environ.get("BENCH_CACHE") or CACHE)
+            self.versions["postgresql"] = StoredStage(self.figures, say, self.note).run(
+                cache, self.stored_hits
+            )
 
 
 def measure() -> None:
     """Raises ``BenchError``."""
-    hits = hits_wanted()
-    find_wrk()
+    run = Run()
     if not sys.platform.startswith("linux"):
         raise BenchError("make bench reads CPU times from /proc and runs on Linux only")
     began = time.monotonic()
     busy = busy_share(2.0)
     if busy > BUSY:
         say(f"others keep this machine {busy:.0%} busy: the figures will be worse than they are")
-    with running_stack() as stack:
-        machine = describe(stack.versions()) | {"busy_before_percent": round(busy * 100)}
-        say("  ".join(f"{name} {value}" for name, value in machine.items()))
-        bench = Bench(stack, hits, say)
-        figures = bench.run()
-    write_results(figures, machine, hits, bench.notes)
+    run.measure()
+    machine = describe(run.versions) | {"busy_before_percent": round(busy * 100)}
+    say("  ".join(f"{name} {value}" for name, value in machine.items()))
+    write_results(run.figures, machine, run.hits, run.notes)
     say(f"written to {RESULTS.relative_to(RESULTS.parents[1])} after {time.monotonic() - began:.0f} s")
-    for line in figures.lines():
+    for line in run.figures.lines():
         print(line)
 
 

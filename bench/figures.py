@@ -33,11 +33,22 @@ UNITS = {
     "rollup_cpu_us_per_hit": "us",
     "hit_to_rollup_ms_p99": "ms",
     "recovery_hits_per_s": "hits/s",
+    "stored_hits": "hits",  # on which bytes_per_hit, and what is named at_10M, were measured
     "bytes_per_hit": "bytes",
-    "bytes_per_hit_measured_at": "hits",
+    "rollup_bytes_per_hit": "bytes",
+    "panel_ms_p50_at_10M": "ms",
+    "panel_ms_p95_at_10M": "ms",
+    "slowest_panel_ms_at_10M": "ms",
+    "view_ms_p95_at_10M": "ms",
+    "slowest_view_ms_at_10M": "ms",
+    "explore_ms_p95_at_10M": "ms",
+    "new_hit_cpu_us_at_10M": "us",
+    "new_hit_cpu_us_when_empty": "us",
+    "hit_counted_ms_at_10M": "ms",
     "idle_cpu_percent": "%",
     "rss_mb": "MB",
 }
+AT_MANY = "_at_10M"
 
 
 class Figures:
@@ -58,13 +69,21 @@ class Figures:
     def lines(self) -> list[str]:
         """``name value unit``, one a line."""
         return [
-            f"{name} {readable(self.value(name))} {UNITS[name]}" for name in UNITS if name in self._measured
+            f"{self._shown(name)} {readable(self.value(name))} {UNITS[name]}"
+            for name in UNITS
+            if name in self._measured
         ]
+
+    def _shown(self, name: str) -> str:
+        """The name, with the number of hits that were stored in fact."""
+        if not name.endswith(AT_MANY):
+            return name
+        return f"{name.removesuffix(AT_MANY)}_at_{self.value('stored_hits') / 1e6:g}M"
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """By name: value, unit, and what each repetition measured."""
         return {
-            name: {"value": float(readable(self.value(name))), "unit": UNITS[name]}
+            self._shown(name): {"value": float(readable(self.value(name))), "unit": UNITS[name]}
             | (
                 {"runs": [float(readable(run)) for run in runs]}
                 if len(runs := self._measured[name]) > 1

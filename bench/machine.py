@@ -10,7 +10,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.load import find_wrk
+from bench.load import BenchError, find_wrk
 
 PACKAGES = ("aiohttp", "uvloop", "redis", "psycopg")
 
@@ -35,7 +35,10 @@ def _cpu_model() -> str:
 
 
 def _wrk_version() -> str:
-    said = subprocess.run([find_wrk(), "-v"], capture_output=True, text=True, check=False).stdout
+    try:
+        said = subprocess.run([find_wrk(), "-v"], capture_output=True, text=True, check=False).stdout
+    except BenchError:
+        return "none"
     match = re.search(r"\d+\.\d+\.\d+\S*", said)
     return match[0] if match else "unknown"
 

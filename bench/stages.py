@@ -18,6 +18,7 @@ from bench.figures import Figures, percentile
 from bench.load import BenchError, Load, drive
 from bench.paced import Answer, pace
 from bench.stack import COUNTRY_DATABASE, Cpu, Stack, running_bare
+from bench.stored import sizes
 from bench.traffic import SITE, make_traffic
 
 Say = Callable[[str], None]
@@ -30,27 +31,28 @@ REPEATS = 3
 LONGEST_STAGE_S = 150.0  # two such stages, and the others at their usual length, are eight minutes
 COPY_ROWS = 100_000
 COPY_BLOCK_BYTES = 1 << 16
+# The day with the most hits: open, with its indexes.
+TODAY = b"select tableoid::regclass::text from stored_hits group by tableoid order by count(*) desc limit 1"
 
 
 class Bench:
     """Measures on one stack; counts every answer, so that at the end none may be missing among the rows."""
 
-    def __init__(self, stack: Stack, hits: int, say: Say) -> None:
+    def __init__(
+        self, stack: Stack, figures: Figures, hits: int, say: Say, note: Say, *, with_data_set: bool
+    ) -> None:
         self.stack = stack
         self.hits = hits  # of a pipeline run; the other stages take a part of it
-        self.figures = Figures()
+        self.figures = figures
         self._say = say
-        self.notes: list[str] = []  # what makes a figure worth less
+        self._note = note  # is told what makes a figure worth less
+        self._with_data_set = with_data_set
         self._answered = 0
         self._part = 0
 
     def _next_part(self) -> int:
         self._part += 1
         return self._part
-
-    def _note(self, text: str) -> None:
-        self._say(f"  {text}")
-        self.notes.append(text)
 
     def _drive_stack(self, hits: int) -> Load:
         """Hits of visitors not seen before, to the stack's pixel. Raises ``BenchError``."""
@@ -187,17 +189,18 @@ class Bench:
         self.figures.add("rss_mb", self.stack.services_rss_bytes() / 1e6)
 
     def storage(self) -> None:
-        """hits_lost, and the disk that a row takes with all indexes (no VACUUM FULL: as it is)."""
-        rows = self.stack.number("select count(*) from hits")
-        size = self.stack.number(
-            "select sum(pg_total_relation_size(relid)) from pg_partition_tree('hits') where isleaf"
-        )
+        """hits_lost, and the disk that a hit takes as it is, on an open day with all its indexes.
+
+        Where the data set is measured, its bytes count instead.
+        """
+        rows = sizes.stored_hits(self.stack.connection)
         counted = self.stack.number("select sum(pageviews + bot_hits) from daily_traffic")
         if counted != rows:
             self._note(f"the rollups count {counted:.0f} of {rows:.0f} hits")
         self.figures.add("hits_lost", self._answered - rows)
-        self.figures.add("bytes_per_hit", size / rows)
-        self.figures.add("bytes_per_hit_measured_at", rows)
+        if not self._with_data_set:
+            self.figures.add("stored_hits", rows)
+            self.figures.add("bytes_per_hit", sizes.hits_bytes(self.stack.connection) / rows)
 
     def enrichment(self) -> None:
         """Enriching alone, in a process of one thread: without unsealing, reading and writing."""
@@ -206,17 +209,21 @@ class Bench:
         self.figures.add("known_agent_cpu_us", agent_us)
 
     def copy_floor(self) -> None:
-        """The least that storing costs: rows of hits, encoded already, by one COPY BINARY into an equal table.
+        """The least that storing costs: rows of hits, encoded already, by one COPY BINARY into a table like today's.
 
-        Client and its backend, one transaction; unlike the enricher's way, a row that is there already fails it.
+        Client and its backend, one transaction; unlike the enricher's way, a row that is there already fails it, and
+        the texts that a hit names by number are there.
         """
         with self.stack.connect() as connection:
             connection.execute("create schema bench")
-            connection.execute("create table bench.hits (like public.hits including all)")
+            row = connection.execute(TODAY).fetchone()
+            connection.execute(
+                f"create table bench.hits (like {row[0] if row else None} including all)".encode()
+            )
             with (
                 connection.cursor() as cursor,
                 cursor.copy(
-                    f"copy (select * from public.hits limit {COPY_ROWS}) to stdout (format binary)".encode()
+                    f"copy (select * from stored_hits limit {COPY_ROWS}) to stdout (format binary)".encode()
                 ) as copy,
             ):
                 data = b"".join(copy)
@@ -237,7 +244,7 @@ class Bench:
                 self._note(f"{what}: only {number} of {REPEATS} on a slow machine")
                 break
 
-    def run(self) -> Figures:
+    def run(self) -> None:
         """All of it. Raises ``BenchError``."""
         self._say("warming up")
         self.warm_up()
@@ -255,7 +262,6 @@ class Bench:
         self._repeat("enriching alone", self.enrichment)
         self._say("plain COPY")
         self.copy_floor()
-        return self.figures
 
 
 def copy_in(connection: psycopg.Connection[object], data: bytes) -> float:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 Json = dict[str, Any]
 
 SQL = Path(__file__).parent / "sql"
+# A question for each reporting view, as a panel would ask it: for tests and the bench, in no dashboard.
+VIEWS = SQL / "views"
 # The type that 9.4 knows, and newer plugins keep as an alias. The uid decides.
 READER: Json = {"type": "postgres", "uid": "footfall"}
 NO_DATA = "No data yet"

@@ -124,6 +124,25 @@ class RollupMetrics(Metrics):
             "Age of the oldest batch that is not counted yet.",
             registry=registry,
         )
+        self.sessions_pending = Gauge(
+            "footfall_rollup_sessions_pending_seconds",
+            "Age of the oldest mark of a day whose sessions are to be counted anew.",
+            registry=registry,
+        )
+        self.sessions_seconds = Histogram(
+            "footfall_rollup_sessions_seconds", "Time that counting the sessions of the marked days takes.",
+            registry=registry, buckets=LATENCY_BUCKETS_S,
+        )  # fmt: skip
+        self.days_closed = Counter("footfall_rollup_days_closed", "Days closed.", registry=registry)
+        self.days_not_proven = Gauge(
+            "footfall_rollup_days_not_proven",
+            "Days kept beyond the retention because their rollups are not proven to equal their hits.",
+            registry=registry,
+        )
+        self.rows_forgotten = Counter(
+            "footfall_rollup_rows_forgotten", "Rows deleted that no kept hit has, by table.", ["table"],
+            registry=registry,
+        )  # fmt: skip
         self.country_refresh = Gauge(
             "footfall_country_refresh_timestamp_seconds",
             "When looking for a newer country database last ended so (`done` or `failed`).",

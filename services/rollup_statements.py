@@ -2,13 +2,14 @@
 
 A refresh *adds* from ``touched``: the new hits, and the earlier ones of the people among them, from which it is known
 whether a session is new to a page, a source, a country on that day. That costs in the number of new hits, not in the
-size of the day. Everything else goes by the *plain* definition over the hits that are counted: a rebuild of a day, a
-recount of single cells, and the search for cells that are wrong.
+size of the day. *Moving* hits between cells takes them away and adds them by the same formula. Everything else goes
+by the *plain* definition over the hits that are counted: the search for cells that are
+wrong, in ``services.rollup.compare``, and what puts them right.
 """
 
 from __future__ import annotations
 
-from typing import LiteralString, NamedTuple
+from typing import LiteralString
 
 from services.rollups import LONG, MEASURES, ROLLUPS, Rollup
 
@@ -16,7 +17,8 @@ from services.rollups import LONG, MEASURES, ROLLUPS, Rollup
 COUNTED: LiteralString = "not exists (select from rollup_pending w where w.batch_id = h.batch_id)"
 
 
-def _key(rollup: Rollup) -> LiteralString:
+def key_of(rollup: Rollup) -> LiteralString:
+    """What says which cell it is: day, site, dimensions."""
     return ", ".join(("day", "site_id", *rollup.dimensions))
 
 
@@ -28,12 +30,12 @@ def unique_key(rollup: Rollup) -> LiteralString:
 
 def columns(rollup: Rollup) -> LiteralString:
     """Of the rollup's table: its key, then its measures."""
-    return ", ".join((_key(rollup), *rollup.measures))
+    return ", ".join((key_of(rollup), *rollup.measures))
 
 
 def add_statement(rollup: Rollup) -> LiteralString:
     """The statement that adds what is new in ``touched`` to the rollup's table."""
-    key = _key(rollup)
+    key = key_of(rollup)
     measures = rollup.measures
     counted: LiteralString = ",\n           ".join(
         f"{MEASURES[name].gathered if rollup.of_client else MEASURES[name].added} as {name}"
@@ -63,101 +65,54 @@ on conflict ({unique_key(rollup)}) do update set
 ADD_STATEMENTS = tuple(add_statement(rollup) for rollup in ROLLUPS)
 
 
-def plain_statement(rollup: Rollup, hits: LiteralString) -> LiteralString:
-    """The rollup's rows by a plain GROUP BY over the hits that are counted; ``hits``: a condition on them."""
+def plain_statement(
+    rollup: Rollup,
+    hits: LiteralString,
+    source: LiteralString = "hits_to_count",
+    counted: LiteralString = COUNTED,
+) -> LiteralString:
+    """The rollup's rows by a plain GROUP BY over the hits that are counted: its definition.
+
+    ``hits``: which rows ``h`` of the source; ``source``: hits_to_count, or what has rows of it; ``counted``: which of
+    them are counted.
+    """
     measures: LiteralString = ", ".join(f"{MEASURES[name].plain}::int as {name}" for name in rollup.measures)
-    return f"""select {_key(rollup)}, {measures}
-from hits_to_count h {rollup.each}
-where ({rollup.where}) and ({hits}) and {COUNTED}
-group by {_key(rollup)}
+    return f"""select {key_of(rollup)}, {measures}
+from {source} h {rollup.each}
+where ({rollup.where}) and ({hits}) and {counted}
+group by {key_of(rollup)}
 """
 
 
-def differences_statement(rollup: Rollup) -> LiteralString:
-    """Cells of a day that are otherwise than the plain definition says. Parameter: ``day``.
+def move_statements(rollup: Rollup) -> tuple[LiteralString, LiteralString]:
+    """Take hits from the cells that they were counted in, and put them into those where they belong now.
 
-    Columns: which (``rollup`` or ``hits``: who says so), then those of the table.
+    For one connection, in this order, under the refresh's lock. Parameters: ``day``, ``site_id``. ``pg_temp.moving``
+    has the hits (``is_new``) and the other counted pageviews of their sessions on that day, each twice: with ``sign``
+    -1 as it was, with 1 as it is. To take a session's hits from a cell is to undo what adding them last would add.
     """
-    table: LiteralString = f"select {columns(rollup)} from rollup_{rollup.name} where day = %(day)s"
-    plain = plain_statement(rollup, "h.day = %(day)s")
-    return f"""-- rollup: differences of rollup_{rollup.name}
-with counted as materialized ({plain}), rolled as materialized ({table})
-(select 'rollup' as said_by, * from (table rolled except all table counted) as a)
-union all
-(select 'hits' as said_by, * from (table counted except all table rolled) as b)
-"""
-
-
-def rebuild_statements(rollup: Rollup) -> tuple[LiteralString, ...]:
-    """Count the rollup's cells of a day anew; those that are right stay untouched. Parameter: ``day``.
-
-    For one connection, in this order, under the refresh's lock.
-    """
+    key = key_of(rollup)
     table: LiteralString = f"rollup_{rollup.name}"
-    equal = same("n", "c", ("site_id", *rollup.dimensions, *rollup.measures))
+    counted: LiteralString = ", ".join(f"{MEASURES[name].added} as {name}" for name in rollup.measures)
     return (
-        f"""-- rollup: count {table} anew
-create temporary table recounted on commit drop as
-{plain_statement(rollup, "h.day = %(day)s")}""",
-        f"""-- rollup: take wrong cells from {table}
-delete from {table} c
-where c.day = %(day)s and not exists (select from pg_temp.recounted n where {equal})
+        f"""-- rollup: move in {table}
+insert into {table} as r ({columns(rollup)})
+select {key}, {", ".join(f"sum(sign * {name})" for name in rollup.measures)}
+from (
+    select {key}, sign, {counted}
+    from pg_temp.moving {rollup.each}
+    where {rollup.where}
+    group by {key}, sign, session_id
+) as sessions
+group by {key}
+having {" or ".join(f"sum(sign * {name}) <> 0" for name in rollup.measures)}
+order by {key}
+on conflict ({unique_key(rollup)}) do update set
+    {", ".join(f"{name} = r.{name} + excluded.{name}" for name in rollup.measures)}
 """,
-        f"""-- rollup: put right cells into {table}
-insert into {table} ({columns(rollup)})
-select {columns(rollup)} from pg_temp.recounted n
-where not exists (select from {table} c where c.day = %(day)s and {equal})
+        f"""-- rollup: take empty cells from {table}
+delete from {table} where day = %(day)s and site_id = %(site_id)s and {rollup.measures[0]} = 0
 """,
-        "drop table pg_temp.recounted",
-    )
-
-
-class Recount(NamedTuple):
-    """Statements that count some cells of a site's day anew; those that are right stay untouched.
-
-    Parameters: ``site_id``, ``day``. Run on one connection, in this order, under the refresh's lock;
-    ``pg_temp.moved`` has a row for each change, old_* and new_*.
-    """
-
-    find: LiteralString  # the values whose cells may differ, into pg_temp.moved_here; none: stop here
-    fill: LiteralString
-    take: LiteralString
-    put: LiteralString
-    clean: LiteralString
-
-
-def recount(rollup: Rollup, moved: tuple[LiteralString, ...]) -> Recount:
-    """For the cells whose dimensions ``moved`` had or have a value that changed."""
-    changes: LiteralString = " or ".join(f"old_{name} is distinct from new_{name}" for name in moved)
-    table: LiteralString = f"rollup_{rollup.name}"
-    equal = same("n", "c", (*rollup.dimensions, *rollup.measures))
-    where: LiteralString = (
-        "{0}.site_id = %(site_id)s and {0}.day = %(day)s"
-        f" and exists (select from pg_temp.moved_here m where {same('m', '{0}', moved)})"
-    )
-    return Recount(
-        find=f"""-- rollup: what moves in {table}
-create temporary table moved_here on commit drop as
-select {", ".join(f"old_{name} as {name}" for name in moved)} from pg_temp.moved where {changes}
-union
-select {", ".join(f"new_{name}" for name in moved)} from pg_temp.moved where {changes}
-""",
-        fill=f"""-- rollup: recount {table}
-create temporary table recounted on commit drop as
-{plain_statement(rollup, where.replace("{0}", "h"))}""",
-        take=f"""-- rollup: take the cells that are no longer so from {table}
-delete from {table} c
-where {where.replace("{0}", "c")} and not exists (select from pg_temp.recounted n where {equal})
-""",
-        put=f"""-- rollup: put the cells that are new into {table}
-insert into {table} ({columns(rollup)})
-select {columns(rollup)}
-from pg_temp.recounted n
-where not exists (
-    select from {table} c where c.site_id = %(site_id)s and c.day = %(day)s and {equal}
-)
-""",
-        clean="drop table pg_temp.recounted, pg_temp.moved_here",
     )
 
 

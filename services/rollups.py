@@ -1,8 +1,8 @@
 """The rollups as data: name, grain, dimensions, which hits, measures. Adding one is one entry here and its table.
 
 A rollup's table is ``rollup_<name>``, by day, site and dimensions. Dimensions are columns of the view
-``hits_to_count``. What is done with the list is in ``services.rollup_statements``: adding new hits, counting a day
-or single cells anew, finding cells that are wrong.
+``hits_to_count``. What is done with the list is in ``services.rollup_statements``: adding new hits, moving hits
+between cells, counting a day anew, finding cells that are wrong.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """`make check`: audits the running stack, and fails with what differs.
 
-All of it on one snapshot of the database, so that live traffic does not disturb it: rollups against a plain
-GROUP BY over `hits` (but for the hits that wait to be counted), the ledger against rows, dead letters and the
-numbers of the groups, and nothing that waits too long.
+All of it on one snapshot of the database, so that live traffic does not disturb it: rollups, views and titles against
+a plain GROUP BY over the hits (but for those that wait to be counted), the ledger against hits, dead letters and the
+numbers of the groups, the tables of the days, and nothing that waits too long. It reads only, and no process waits
+for it.
 """
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -17,115 +19,16 @@ import redis
 
 from services.hit import UndecodableEntry, decode_group
 from services.hit_stream import FIELD, GROUP, STREAM
+from services.rollup import compare
+from services.settings import SettingsError, load_settings
+from tools import check_days, check_stored, check_views
+from tools.findings import SHOWN_ROWS, Connection, Finding, text_of
 from tools.stack import NoStack, running_urls
 
-SHOWN_ROWS = 5
-STUCK_AFTER_S = 60
-# All is seen on one snapshot but for what is on its way between stream and database: that is looked at again.
-ON_ITS_WAY = "groups neither stored nor on the stream"
+# What is on its way between stream and database is looked at again.
 LOOKS = 4
 LOOK_PAUSE_S = 1.0
-
-# Hits that the rollups have counted, of the days that are still kept raw.
-COUNTED = """
-with kept as (
-    select min(to_date(substr(c.relname, 2), 'YYYYMMDD')) as first_day
-    from pg_inherits p join pg_class c on c.oid = p.inhrelid
-    where p.inhparent = 'hits'::regclass
-),
-counted as (
-    select h.*, not h.is_bot and not h.is_me and h.event = 'pageview' as is_human_pageview
-    from hits h
-    where not exists (
-        select from rollup_pending p where p.site = h.site and p.day = h.day and p.batch_id = h.batch_id
-    )
-)
-"""
-
-# Each view without its title, as the contract defines it.
-PLAIN: dict[str, tuple[str, str]] = {
-    "daily_traffic": (
-        "site, day, pageviews, visitors, anonymous_pageviews, bot_hits, owner_hits",
-        """select site, day, count(*) filter (where is_human_pageview),
-                  count(distinct session_id) filter (where is_human_pageview),
-                  count(*) filter (where is_human_pageview and session_id is null),
-                  count(*) filter (where is_bot), count(*) filter (where is_me)
-           from counted group by site, day""",
-    ),
-    "daily_pages": (
-        "site, day, host, path, pageviews, visitors",
-        """select site, day, host, path, count(*), count(distinct session_id)
-           from counted where is_human_pageview group by site, day, host, path""",
-    ),
-    "daily_sources": (
-        "site, day, source, channel, pageviews, visitors",
-        """select site, day, source, channel, count(*), count(distinct session_id)
-           from counted where is_human_pageview group by site, day, source, channel""",
-    ),
-    "daily_source_details": (
-        "site, day, source, source_detail, pageviews, visitors",
-        """select site, day, source, source_detail, count(*), count(distinct session_id)
-           from counted where is_human_pageview and source_detail is not null
-           group by site, day, source, source_detail""",
-    ),
-    "daily_referrals": (
-        "site, day, source, referrer, host, path, pageviews, visitors",
-        """select site, day, source, referrer, host, path, count(*), count(distinct session_id)
-           from counted where is_human_pageview and source is not null
-           group by site, day, source, referrer, host, path""",
-    ),
-    "daily_countries": (
-        "site, day, country, pageviews, visitors",
-        """select site, day, country, count(*), count(distinct session_id)
-           from counted where is_human_pageview group by site, day, country""",
-    ),
-    "daily_missing": (
-        "site, day, host, path, referrer, pageviews",
-        """select site, day, host, path, referrer, count(*)
-           from counted where is_human_pageview and status in (404, 410)
-           group by site, day, host, path, referrer""",
-    ),
-}
-
-TITLES = (
-    COUNTED
-    + """
-, newest as (
-    select distinct on (site, host, path) site, host, path, title
-    from counted where is_human_pageview and title <> ''
-    order by site, host, path, received_at desc, hit_id desc
-)
-select n.site, n.host, n.path, n.title, t.title
-from newest n left join rollup_titles t using (site, host, path)
-where t.title is distinct from n.title
-"""
-)
-
-LEDGER = """
-select site, day, accepted, stored, duplicate, dead_lettered
-from ledger
-where accepted <> stored + duplicate + dead_lettered
-"""
-
-STORED = """
-with kept as (
-    select min(to_date(substr(c.relname, 2), 'YYYYMMDD')) as first_day
-    from pg_inherits p join pg_class c on c.oid = p.inhrelid
-    where p.inhparent = 'hits'::regclass
-),
-rows as (select site, day, count(*) as hits from hits group by site, day)
-select coalesce(l.site, r.site), coalesce(l.day, r.day), l.stored, r.hits
-from ledger l full join rows r using (site, day)
-where coalesce(l.stored, 0) <> coalesce(r.hits, 0)
-  and coalesce(l.day, r.day) >= (select first_day from kept)
-"""
-
-DEAD = """
-with letters as (select site, day, sum(hits) as hits from dead_letters group by site, day)
-select coalesce(l.site, d.site), coalesce(l.day, d.day), l.dead_lettered, d.hits
-from ledger l full join letters d using (site, day)
-where coalesce(l.dead_lettered, 0) <> coalesce(d.hits, 0)
-"""
+PROGRESS_EVERY_S = 5.0  # where nobody watches
 
 # Numbers between the first and the last of a pixel's run that were neither processed nor given up.
 GAPS = """
@@ -138,24 +41,6 @@ from numbers, generate_series(seq + 1, next - 1) as missing
 where next > seq + 1
 limit 10000
 """
-
-WAITING = """
-select site, day, batch_id, extract(epoch from clock_timestamp() - stored_at)::int
-from rollup_pending
-where stored_at < clock_timestamp() - make_interval(secs => %s)
-"""
-
-
-def differences(connection: psycopg.Connection[Any], view: str) -> list[tuple[str, Any]]:
-    """Rows that only the rollup has, and rows that only `hits` gives."""
-    columns, plain = PLAIN[view]
-    rolled = f"select {columns} from {view} where day >= (select first_day from kept)"
-    found = []
-    for label, first, second in (("only in the rollup", rolled, plain), ("only in hits", plain, rolled)):
-        statement = f"{COUNTED} ({first}) except all ({second})"
-        rows = connection.execute(statement).fetchall()
-        found += [(label, row) for row in rows]
-    return found
 
 
 def pending_groups(client: Any) -> tuple[set[tuple[bytes, int]], int]:
@@ -175,49 +60,97 @@ def pending_groups(client: Any) -> tuple[set[tuple[bytes, int]], int]:
     return groups, hits
 
 
-def stuck_entries(client: Any) -> list[str]:
+def stuck_entries(client: Any) -> Iterator[Finding]:
     """Entries that a consumer has held for too long."""
     try:
-        held = client.xpending_range(STREAM, GROUP, "-", "+", SHOWN_ROWS, idle=STUCK_AFTER_S * 1000)
+        idle_ms = check_stored.STUCK_AFTER_S * 1000
+        held = client.xpending_range(STREAM, GROUP, "-", "+", SHOWN_ROWS, idle=idle_ms)
     except redis.ResponseError:
-        return [f"the consumer group {GROUP} is not there: does the enricher run?"]
-    return [
-        f"entry {row['message_id'].decode()} held by {row['consumer'].decode()} "
-        f"for {row['time_since_delivered'] // 1000} s, handed out {row['times_delivered']} times"
-        for row in held
-    ]
-
-
-def _rows(title: str, rows: list[Any]) -> Iterator[str]:
-    if rows:
-        yield f"{title}: {len(rows)}"
-        for row in rows[:SHOWN_ROWS]:
-            yield "    " + " | ".join("∅" if value is None else str(value) for value in row)
-
-
-def problems(connection: psycopg.Connection[Any], client: Any) -> Iterator[str]:
-    """All that is wrong. The stream is read before the snapshot: what is processed between is in both."""
-    on_stream, _ = pending_groups(client)
-    yield from stuck_entries(client)
-    with connection.transaction():
-        connection.execute("set transaction isolation level repeatable read, read only")
-        for view in PLAIN:
-            found = differences(connection, view)
-            yield from _rows(f"{view} differs from hits", [(label, *row) for label, row in found])
-        yield from _rows("titles differ from hits (∅: none)", connection.execute(TITLES).fetchall())
-        yield from _rows("the ledger does not close", connection.execute(LEDGER).fetchall())
-        yield from _rows("ledger.stored is not the number of rows", connection.execute(STORED).fetchall())
-        yield from _rows(
-            "ledger.dead_lettered is not that of dead letters", connection.execute(DEAD).fetchall()
+        yield Finding(f"the consumer group {GROUP} is not there", 1, [], "does the enricher run?")
+        return
+    if held:
+        examples = [
+            f"entry {row['message_id'].decode()} held by {row['consumer'].decode()} "
+            f"for {row['time_since_delivered'] // 1000} s, handed out {row['times_delivered']} times"
+            for row in held
+        ]
+        yield Finding(
+            f"entries that are held for {check_stored.STUCK_AFTER_S} s (at least)", len(held), examples
         )
+
+
+def lost_groups(connection: Connection, client: Any) -> Iterator[Finding]:
+    """Groups neither stored nor on the stream, at each of several looks: between both, a group is in neither."""
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_PAUSE_S)
+        # The stream first: what is processed between is in both.
+        on_stream, _ = pending_groups(client)
         gaps = connection.execute(GAPS).fetchall()
         lost = [(pixel_id, seq) for pixel_id, seq in gaps if (pixel_id.bytes, seq) not in on_stream]
-        yield from _rows(f"{ON_ITS_WAY} (pixel, number)", lost)
-        waiting = connection.execute(WAITING, [STUCK_AFTER_S]).fetchall()
-        yield from _rows(f"batches not rolled up for {STUCK_AFTER_S} s (site, day, batch, s)", waiting)
+        if not lost:
+            return
+    examples = [text_of(row) for row in lost[:SHOWN_ROWS]]
+    yield Finding("groups neither stored nor on the stream (pixel, number)", len(lost), examples)
 
 
-def summary(connection: psycopg.Connection[Any], client: Any) -> str:
+def problems(
+    connection: Connection, retention_days: int, progress: Callable[[str], None] = lambda _: None
+) -> Iterator[Finding]:
+    """All that is wrong in the database, on one snapshot. The connection is in autocommit mode."""
+    check_days.prepare(connection)
+    with connection.transaction():
+        # Not read only: the temporary tables are emptied for each day.
+        connection.execute("set transaction isolation level repeatable read")
+        progress("checking ledger and partitions")
+        yield from check_stored.ledger(connection)
+        [(today,)] = connection.execute(
+            "select (now() at time zone report_timezone)::date from installation"
+        ).fetchall()
+        first_kept = today - datetime.timedelta(days=retention_days)
+        partitions = check_stored.partitions_of(connection)
+        yield from check_stored.partitions(
+            partitions, check_stored.days_stored(connection), today, first_kept
+        )
+        gone = compare.hits_gone(connection, datetime.date.min, datetime.date.max)
+        yield from check_stored.hits_gone(gone, first_kept)
+        yield from check_stored.numbers(connection)
+        days = compare.days_known(connection, datetime.date.min, datetime.date.max)
+        whole = sorted(set(days) - {row.day for row in gone})
+        by_day = check_days.Days(connection)
+        yield from by_day.check(
+            whole,
+            {day for day, partition in partitions.items() if partition.is_guarded},
+            first_kept,
+            lambda day: progress(f"checking {day} ({whole.index(day) + 1} of {len(whole)})"),
+        )
+        progress("checking views")
+        yield from check_views.views(
+            connection, whole, check_stored.newest_day(connection, whole, by_day.wrong_days)
+        )
+
+
+class Progress:
+    """A line on standard error: at a terminal the same one, else one now and then."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._next_s = time.monotonic() + PROGRESS_EVERY_S
+
+    def __call__(self, text: str) -> None:
+        if self._is_terminal:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() >= self._next_s:
+            print(text, file=sys.stderr, flush=True)
+            self._next_s = time.monotonic() + PROGRESS_EVERY_S
+
+    def end(self) -> None:
+        """Leave the line empty."""
+        if self._is_terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def summary(connection: Connection, client: Any) -> str:
     """The ledger's sums in a line."""
     row = connection.execute(
         "select coalesce(sum(accepted), 0), coalesce(sum(stored), 0), coalesce(sum(duplicate), 0),"
@@ -231,22 +164,28 @@ def summary(connection: psycopg.Connection[Any], client: Any) -> str:
     )
 
 
+def audit() -> list[Finding]:
+    """Everything, with progress and the summary line. Raises what ``main`` catches."""
+    urls, settings, progress = running_urls(), load_settings(), Progress()
+    client = redis.Redis.from_url(urls["REDIS_URL"], socket_timeout=10)
+    with psycopg.connect(urls["OWNER_DATABASE_URL"], autocommit=True, connect_timeout=5) as connection:
+        connection.execute("set jit = off")
+        found = [
+            *stuck_entries(client),
+            *lost_groups(connection, client),
+            *problems(connection, settings.retention_days, progress),
+        ]
+        progress.end()
+        print(summary(connection, client))
+    return found
+
+
 def main() -> int:
     """0 when nothing differs; 1 else."""
     try:
-        urls = running_urls()
-        client = redis.Redis.from_url(urls["REDIS_URL"], socket_timeout=10)
-        with psycopg.connect(urls["OWNER_DATABASE_URL"], autocommit=True, connect_timeout=5) as connection:
-            connection.execute("set jit = off")
-            found = list(problems(connection, client))
-            for _ in range(LOOKS - 1):
-                if not any(line.startswith(ON_ITS_WAY) for line in found):
-                    break
-                time.sleep(LOOK_PAUSE_S)
-                found = list(problems(connection, client))
-            print(summary(connection, client))
-    except NoStack as error:
-        print(error, file=sys.stderr)
+        found = audit()
+    except (NoStack, SettingsError) as error:
+        print("\n".join(error.problems) if isinstance(error, SettingsError) else error, file=sys.stderr)
         return 1
     except (psycopg.OperationalError, redis.RedisError) as error:
         print(
@@ -254,8 +193,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    for line in found:
-        print(line)
+    for finding in found:
+        print("\n".join(finding.lines()))
     print(
         "check failed" if found else "check passed: rollups equal hits, the ledger closes, nothing is stuck"
     )

@@ -2,7 +2,7 @@
 
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import PAGEVIEWS
-from grafana.panels import COUNT, Column, stat, table, time_series
+from grafana.panels import COUNT, Column, bars, stat, table, time_series
 
 OVER_TIME = Row(9, [
     stat(
@@ -41,9 +41,29 @@ SITES = Row(12, [
     ),
 ])  # fmt: skip
 
+NAMES = Row(14, [
+    bars(
+        "Kinds of bots",
+        "bots/classes.sql",
+        "Hits of each kind of bot; all events. –: of no known kind.",
+        width=8,
+    ),
+    table(
+        "Bots",
+        "bots/bots.sql",
+        "The 1,000 bots with the most hits; all events. –: without a name, or of no known kind.",
+        [
+            Column("bot_name", "Bot"),
+            Column("bot_class", "Kind"),
+            Column("bot_hits", "Hits", COUNT, width_px=200, gauge=True),
+        ],
+        width=16,
+    ),
+])  # fmt: skip
+
 BOTS = Dashboard(
     uid="bots",
     title="Bots and owner",
     description="Hits that are stored and left out of every figure about people.",
-    rows=[OVER_TIME, SITES],
+    rows=[OVER_TIME, NAMES, SITES],
 )

@@ -6,6 +6,7 @@ from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, REFERRER
 from grafana.panels import Column, stat, table, text, time_series
 
 HUMAN = "Hits of people: bots and the owner's own visits are left out."
+BEFORE = "As many days right before those of the range. A day that is not over is compared with a whole one."
 SUMMED = "Daily visitors, summed: someone who comes on two days counts twice."
 
 FIGURES = Row(4, [
@@ -13,19 +14,31 @@ FIGURES = Row(4, [
         "Pageviews",
         "overview/pageviews.sql",
         f"Pages loaded. {HUMAN}",
-        width=8,
+        width=5,
+    ),
+    stat(
+        "Pageviews before",
+        "overview/pageviews_before.sql",
+        BEFORE,
+        width=5,
     ),
     stat(
         "Visitors",
         "overview/visitors.sql",
         f"{SUMMED} A visitor is a distinct session of a day.",
-        width=8,
+        width=5,
+    ),
+    stat(
+        "Visitors before",
+        "overview/visitors_before.sql",
+        f"{BEFORE} {SUMMED}",
+        width=5,
     ),
     stat(
         "Anonymous pageviews",
         "overview/anonymous_pageviews.sql",
         "Pageviews without a session, such as under a privacy signal: counted as pageviews, in no visitor.",
-        width=8,
+        width=4,
     ),
 ])  # fmt: skip
 
@@ -35,7 +48,15 @@ OVER_TIME = Row(9, [
         "overview/traffic_over_time.sql",
         f"Each point is a day of the reporting time zone and stands at its beginning. {HUMAN}",
         names={"pageviews": "Pageviews", "visitors": "Visitors"},
-        width=24,
+        width=14,
+    ),
+    time_series(
+        "By hour: the last two days of the range",
+        "overview/hours.sql",
+        "Each point is an hour of the last two days up to the end of the range and stands at its beginning. Someone "
+        f"who stays is active in several hours, so hours do not add up to a day's visitors. {HUMAN}",
+        names={"pageviews": "Pageviews", "visitors": "Visitors active in the hour"},
+        width=10,
     ),
 ])  # fmt: skip
 

@@ -1,21 +1,38 @@
 """``pages``: every page, and the most popular ones over time."""
 
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, TITLE, VISITORS
-from grafana.panels import stat, table, time_series
+from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, SESSIONS, TITLE, VISITORS
+from grafana.panels import COUNT, Column, stat, table, time_series
 
-OVER_TIME = Row(10, [
+LATE = "Of a day's sessions: no session outlives its day. Counted every few minutes."
+
+FIGURES = Row(4, [
     stat(
         "Pages seen",
         "pages/pages_seen.sql",
         "Different pages with at least one pageview of a person.",
-        width=4,
+        width=8,
     ),
+    stat(
+        "Sessions",
+        "pages/sessions.sql",
+        f"Sessions with a pageview, which are the visitors of their day. {LATE}",
+        width=8,
+    ),
+    stat(
+        "Single-page sessions",
+        "pages/single_page_sessions.sql",
+        f"Sessions with one pageview only. {LATE}",
+        width=8,
+    ),
+])  # fmt: skip
+
+OVER_TIME = Row(10, [
     time_series(
         "The ten most popular pages over time",
         "pages/top_pages_over_time.sql",
         "Pageviews a day of the ten pages with the most pageviews, on the days with any traffic.",
-        width=20,
+        width=24,
     ),
 ])  # fmt: skip
 
@@ -28,6 +45,26 @@ LIST = Row(20, [
     ),
 ])  # fmt: skip
 
+SESSION_ENDS = Row(14, [
+    table(
+        "Entry pages",
+        "pages/entries.sql",
+        f"The 100 pages at which the most sessions began, and those of them with one pageview only. {LATE}",
+        [HOST, PATH, SESSIONS, Column("single_page_sessions", "Single-page sessions", COUNT, width_px=150)],
+        width=12,
+    ),
+    table(
+        "Exit pages",
+        "pages/exits.sql",
+        f"The 100 pages at which the most sessions ended. {LATE}",
+        [HOST, PATH, SESSIONS],
+        width=12,
+    ),
+])  # fmt: skip
+
 PAGES = Dashboard(
-    uid="pages", title="Pages", description="Which pages were seen, and how often.", rows=[OVER_TIME, LIST]
+    uid="pages",
+    title="Pages",
+    description="Which pages were seen, how often, and where sessions began and ended.",
+    rows=[FIGURES, OVER_TIME, LIST, SESSION_ENDS],
 )

@@ -2,20 +2,22 @@
 
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, PAGEVIEWS, REFERRER, SOURCE, VISITORS
-from grafana.panels import Column, bars, table, time_series
+from grafana.panels import Column, table, time_series
 
 CHANNELS = Row(10, [
-    bars(
+    table(
         "Channels",
         "sources/channels.sql",
-        "Pageviews of each channel, which is a kind of source. Direct: no referrer, or the site itself.",
-        width=8,
+        "Pageviews and visitors of each channel, which is a kind of source. Direct: no referrer, or the site itself. "
+        "Visitors of a channel on each day, summed over days; whoever came by two channels is in both.",
+        [CHANNEL, PAGEVIEWS, VISITORS],
+        width=9,
     ),
     time_series(
         "Channels over time",
         "sources/channels_over_time.sql",
         "Pageviews a day of each channel, on the days with any traffic.",
-        width=16,
+        width=15,
     ),
 ])  # fmt: skip
 
@@ -31,8 +33,9 @@ LISTS = Row(20, [
     table(
         "Referrers",
         "sources/referrers.sql",
-        "The 1,000 referrers with the most pageviews. –: the source is known from the page's address alone.",
-        [SOURCE, REFERRER, PAGEVIEWS],
+        "The 1,000 referrers with the most pageviews. –: the source is known from the page's address alone. "
+        "Visitors of a referrer on each day, summed over days.",
+        [SOURCE, REFERRER, PAGEVIEWS, VISITORS],
         width=13,
     ),
 ])  # fmt: skip

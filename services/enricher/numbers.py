@@ -62,19 +62,31 @@ TABLES = (SITES, PAGES, TITLES, REFERRERS, ORIGINS, CLIENTS)
 def find_or_make(table: Table) -> LiteralString:
     """The statement that numbers distinct rows. Parameters: a list for each column by its name, and ``day``.
 
-    Returns the place of each row in the lists (from 1) and its number.
+    Returns the place of each row in the lists (from 1) and its number. A row that somebody deletes at this moment is
+    missing: ask again. What is there is updated and not inserted in vain, as that would use a number up each time.
     """
     names: LiteralString = ", ".join(name for name, _ in table.columns)
     lists: LiteralString = ", ".join(f"%({name})s::{kind}[]" for name, kind in table.columns)
     key: LiteralString = ", ".join(f"{name}::text" for name, _ in table.columns)
     return f"""-- enricher: numbers of {table.name}
-with given as (
+with given as materialized (
     select *, row_key({key}) as key
     from unnest({lists}) with ordinality as g ({names}, place)
-), known as (
-    select g.place, t.{table.number} as number
+), known as materialized (
+    select g.place, t.{table.number} as number, t.used_on
     from given g join {table.name} t on t.key = g.key
-    where t.used_on >= %(day)s
+), locked as (
+    -- In one order, so that two enrichers at midnight wait and do not deadlock.
+    select t.{table.number} as number
+    from {table.name} t
+    where t.{table.number} in (select number from known where used_on < %(day)s)
+    order by t.{table.number}
+    for no key update
+), marked as (
+    update {table.name} t set used_on = greatest(t.used_on, %(day)s)
+    from locked l
+    where t.{table.number} = l.number
+    returning t.{table.number} as number
 ), made as (
     insert into {table.name} as t ({names}, used_on)
     select {names}, %(day)s
@@ -84,13 +96,30 @@ with given as (
     on conflict (key) do update set used_on = greatest(t.used_on, excluded.used_on)
     returning t.{table.number} as number, t.key
 )
-select place, number from known
+select place, number from known where used_on >= %(day)s
+union all
+select k.place, k.number from known k join marked m on m.number = k.number
 union all
 select g.place, m.number from made m join given g on g.key = m.key
 """
 
 
 _STATEMENTS = {table.name: find_or_make(table) for table in TABLES}
+
+
+def numbers_of(connection: Connection, table: Table, rows: list[Row], day: datetime.date) -> list[int]:
+    """The numbers of distinct rows, in their order, committed and marked as used on ``day`` or later.
+
+    Raises ``psycopg.Error``.
+    """
+    lists: dict[str, Any] = {
+        name: [row[place] for row in rows] for place, (name, _) in enumerate(table.columns)
+    }
+    found: dict[int, int] = {}
+    while len(found) < len(rows):  # one that was being deleted is made anew
+        with connection.transaction():
+            found = dict(connection.execute(_STATEMENTS[table.name], {**lists, "day": day}).fetchall())
+    return [found[place] for place in range(1, len(rows) + 1)]
 
 
 # A hit's fields, as they stand together in Hit.
@@ -175,10 +204,5 @@ class Numbers:
         """The number of each row, by the row's name; committed when it returns."""
         if not rows:
             return {}
-        lists: dict[str, Any] = {
-            name: [row[place] for row in rows.values()] for place, (name, _) in enumerate(table.columns)
-        }
-        with self._connection.transaction():
-            found = self._connection.execute(_STATEMENTS[table.name], {**lists, "day": self._day}).fetchall()
-        numbers = dict(found)
-        return {name: numbers[place] for place, name in enumerate(rows, start=1)}
+        numbers = numbers_of(self._connection, table, list(rows.values()), self._day)
+        return dict(zip(rows, numbers, strict=True))

@@ -73,7 +73,10 @@ class Store:
             with self._connection.transaction():
                 return self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
-            self._days.clear()  # upkeep has closed or dropped the day meanwhile: the next try opens it again
+            # Upkeep has closed or dropped the day meanwhile: the next try opens it again. With a dropped day it may
+            # have forgotten numbers that only this day's hits had.
+            self._days.clear()
+            self._numbers = Numbers(self._connection)
             raise
 
     def probe(self, hits: list[Hit]) -> None:

@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if former:
         log.warning("timezone-changed", was=former, now=settings.report_timezone.key,
-                    note="days that are stored already keep the dates of the former zone")  # fmt: skip
+                    note="stored days keep the dates of the former zone until: make rebuild TIMEZONE=1")  # fmt: skip
     log.info("migrated", applied=applied)
     return 0
 

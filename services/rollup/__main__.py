@@ -1,5 +1,7 @@
 """``python -m services.rollup``: two RQ workers and their schedule, until SIGTERM.
 
+``python -m services.rollup rebuild FROM=2026-11-01 TO=2026-11-07`` counts days anew from their hits, and ends.
+
 The refresh has the main thread, jobs that may be slow have one of their own. A worker runs jobs in this process
 (RQ's SimpleWorker: 4 ms a job, where a fork costs 16): the jobs are ours, and a job that a kill interrupts leaves
 nothing half done.
@@ -9,14 +11,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 
 from services.database import connect, wait_for, wait_until_migrated
 from services.logs import Logger, make_logger
 from services.metrics import RollupMetrics
-from services.rollup import jobs
+from services.rollup import jobs, rebuild_command
 from services.rollup.parts import Parts, connect_to_refresh, connect_to_slow
 from services.rollup.runs import Runs
 from services.rollup.schedule import Schedule
@@ -84,7 +86,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> int:
     return 1  # a thread has crashed and said so: started anew, the process has it again
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """0, or 1 with an error that says what to do."""
     log = make_logger("rollup")
     try:
@@ -92,6 +94,8 @@ def main() -> int:
     except SettingsError as error:
         log.error("bad-settings", problems=error.problems)
         return 1
+    if arguments[:1] == ["rebuild"]:
+        return rebuild_command.command(arguments[1:], settings, log)
     metrics = RollupMetrics()
     try:
         metrics.serve(settings.metrics_host, settings.metrics_port)
@@ -107,4 +111,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

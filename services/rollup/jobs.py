@@ -15,7 +15,7 @@ import psycopg
 
 from services.database import make_partitions
 from services.logs import frames_of, place_of
-from services.rollup import country, upkeep
+from services.rollup import country, sessions, upkeep
 from services.rollup.download import NotFetched
 from services.rollup.parts import LockNotHadError, Parts
 from services.rollup.refresh import MAX_HITS, oldest_pending_age_s, refresh
@@ -34,6 +34,8 @@ LOCKED_PAUSE_S = 0.05
 # Without hits too, so that "last done" says whether refreshing works.
 REFRESH_EVERY_S = 60.0
 UPKEEP_EVERY_S = 3_600.0
+# Less often when a count takes long: that is for the job to say.
+SESSIONS_EVERY_S = sessions.APART_S
 # After a failure too: neither DB-IP nor MaxMind is to be asked more often.
 COUNTRY_EVERY_S = 86_400.0
 # What is expected to go wrong: a server away, a lock not had. Anything else is logged with its place.
@@ -129,17 +131,26 @@ def _keep_up(parts: Parts) -> bool:
     """Partitions ahead, retention."""
     connection = parts.open_connection()
     made = make_partitions(connection)
-    dropped = upkeep.drop_expired(connection, parts.settings.retention_days)
     forgotten = upkeep.forget_old_groups(connection)
     emptied = upkeep.empty_old_letters(connection, parts.settings.retention_days)
-    if made or dropped or forgotten or emptied:
+    if made or forgotten or emptied:
         parts.log.info(
             "upkeep",
             partitions_made=made,
-            partitions_dropped=dropped,
             groups_forgotten=forgotten,
             dead_letters_emptied=emptied,
         )
+    upkeep.tidy(connection, parts.settings.retention_days, parts.metrics, parts.log)
+    return False
+
+
+def _count_sessions(parts: Parts) -> bool:
+    """Sessions, entry and exit pages of the days that changed."""
+    connection = parts.open_connection()
+    with connection.transaction():
+        parts.metrics.sessions_pending.set(sessions.oldest_mark_age_s(connection))
+    if parts.pace.is_due(time.monotonic()):
+        parts.pace.count(connection, parts.metrics)
     return False
 
 
@@ -165,6 +176,7 @@ def _refresh_country(parts: Parts) -> bool:
 JOBS = (
     Job("refresh", _refresh, REFRESH_QUEUE, When(REFRESH_EVERY_S, on_hits=True)),
     Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S, SLOW_WITHIN_S)),
+    Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S, SLOW_WITHIN_S)),
     Job(
         "country",
         _refresh_country,

@@ -10,6 +10,7 @@ import psycopg
 from services.database import Connection, connect, let_server_notice
 from services.logs import Logger
 from services.metrics import RollupMetrics
+from services.rollup import sessions
 from services.rollup.refresh import prepare
 from services.rollup.runs import SLOW_WITHIN_S, Runs
 from services.settings import Settings
@@ -32,6 +33,7 @@ class Parts:
     metrics: RollupMetrics
     log: Logger
     keeps_connection: bool = False
+    pace: sessions.Pace = field(default_factory=sessions.Pace, init=False)
     connection: Connection | None = field(default=None, init=False)
 
     def open_connection(self) -> Connection:

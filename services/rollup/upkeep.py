@@ -1,54 +1,94 @@
-"""What keeps the tables in shape: raw hits dropped after RETENTION_DAYS, and numbers and letters that grew old."""
+"""What keeps the tables in shape: days closed once no hits come, raw hits dropped after RETENTION_DAYS once the
+rollups are proven to say what they say, texts forgotten with them, and numbers and letters that grew old."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
+import psycopg
 from psycopg import sql
 
 from services.database import Connection
+from services.logs import Logger
+from services.metrics import RollupMetrics
 from services.retention import first_kept_day
+from services.rollup.days import close_days, day_before, kept_days, limit_waiting
+from services.rollup.forget import forget_unused
+from services.rollup.proof import Proof, is_as_proven, prove
+from services.rollups import REFRESH_LOCK
 
 # A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
 KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
-# Detaching needs a lock that a long question of an analyst holds off: then the next hour will do.
-LOCK_TIMEOUT_MS = 3_000
+# What an enricher took for a hit in time, just before midnight or by a clock of its own, is stored by then.
+GRACE = datetime.timedelta(hours=1)
 
 
-def expired_partitions(connection: Connection, retention_days: int) -> list[str]:
-    """Partitions whose day is sealed and that no rollup waits for."""
-    # The date in the reporting time zone, by the clock of the server.
-    [(today,)] = connection.execute(
-        "select (now() at time zone report_timezone)::date from installation"
-    ).fetchall()
-    rows = connection.execute(
-        """
-        select c.relname
-        from pg_inherits p
-        join pg_class c on c.oid = p.inhrelid
-        where p.inhparent = 'stored_hits'::regclass
-          and to_date(substr(c.relname, 2), 'YYYYMMDD') < %s
-          and not exists (
-              select from rollup_pending w where w.day = to_date(substr(c.relname, 2), 'YYYYMMDD')
-          )
-        order by 1
-        """,
-        [first_kept_day(today, retention_days)],
-    ).fetchall()
-    return [row[0] for row in rows]
+def tidy(connection: Connection, retention_days: int, metrics: RollupMetrics, log: Logger) -> None:
+    """Close days, drop expired ones, forget what only they had. May take minutes. Raises ``psycopg.Error``."""
+    closed = close_days(connection)
+    metrics.days_closed.inc(len(closed))
+    kept: list[Proof] = []
+    dropped = drop_expired(connection, retention_days, kept.append)
+    metrics.days_not_proven.set(len(kept))
+    for proof in kept:
+        log.error(
+            "day-not-proven", day=str(proof.day), differing=list(proof.differing), what_to_do=proof.what_to_do
+        )
+    forgotten = forget_unused(connection, first_day_to_keep(connection, retention_days))
+    for name, rows in forgotten.items():
+        metrics.rows_forgotten.labels(name).inc(rows)
+    if closed or dropped or any(forgotten.values()):
+        log.info("tidied", days_closed=len(closed), partitions_dropped=dropped, rows_forgotten=forgotten)
 
 
-def drop_expired(connection: Connection, retention_days: int) -> list[str]:
-    """Drop the days of raw hits whose time is over; their names. Rollups stay. Raises ``psycopg.Error``."""
-    with connection.transaction():
-        expired = expired_partitions(connection, retention_days)
-    for name in expired:
+def first_day_to_keep(connection: Connection, retention_days: int) -> datetime.date:
+    """The day before which raw hits go, and what only they have."""
+    return first_kept_day(day_before(connection, GRACE), retention_days)
+
+
+def drop_expired(
+    connection: Connection, retention_days: int, keep: Callable[[Proof], None] = lambda proof: None
+) -> list[str]:
+    """Drop the raw hits of the days whose time is over; the names of their partitions. Rollups stay.
+
+    Each day is proven first; ``keep`` is told of those that cannot be, and they stay. A day of which something is
+    still to be counted, that got a hit meanwhile, or whose lock is not had, is left for the next time. Raises
+    ``psycopg.Error``.
+    """
+    first_kept = first_day_to_keep(connection, retention_days)
+    dropped = []
+    for day in kept_days(connection):
+        if day.day >= first_kept or day.is_waiting:
+            continue
+        proof = prove(connection, day.day)
+        if proof.is_proven and _drop(connection, day.partition, proof):
+            dropped.append(day.partition)
+        elif not (proof.is_proven or proof.is_waiting):
+            keep(proof)
+    return dropped
+
+
+def _drop(connection: Connection, partition: str, proof: Proof) -> bool:
+    """Whether the day is gone."""
+    table = sql.Identifier("hits_days", partition)
+    try:
         with connection.transaction():
-            connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
-            table = sql.Identifier("hits_days", name)
+            # Not the snapshot of before the locks were had.
+            connection.execute("set transaction isolation level read committed")
+            limit_waiting(connection)
+            # A rebuild that has seen the day's hits is done, one that comes sees that they are gone.
+            connection.execute("select pg_advisory_xact_lock(%s)", [REFRESH_LOCK])
+            # In the order in which whoever stores or reads hits takes them.
+            connection.execute("lock table only stored_hits in access exclusive mode")
+            connection.execute(sql.SQL("lock table {} in access exclusive mode").format(table))
+            if not is_as_proven(connection, proof):
+                return False
             connection.execute(sql.SQL("alter table stored_hits detach partition {}").format(table))
             connection.execute(sql.SQL("drop table {}").format(table))
-    return expired
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return False
+    return True
 
 
 def forget_old_groups(connection: Connection) -> int:

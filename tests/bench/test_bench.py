@@ -8,11 +8,13 @@ import re
 
 import pytest
 
+from bench.__main__ import hits_wanted
 from bench.cpu import read_stat, tree_cpu_s
 from bench.figures import UNITS, Figures, percentile, readable
-from bench.load import read_report
+from bench.load import BenchError, read_report
 from bench.paced import complete_status
 from bench.stages import view_delays_s
+from bench.stored.timing import Timing, summary_of
 from bench.traffic import VISITORS, make_traffic
 
 
@@ -38,6 +40,37 @@ def test_figures_are_medians_in_the_catalogue_s_order() -> None:
     assert figures.as_json()["pipeline_hits_per_s"] == expected
     with pytest.raises(KeyError):
         figures.add("unheard_of", 1)
+
+
+@pytest.mark.parametrize(("hits", "name"), [(10_000_000, "10M"), (30_000_000, "30M"), (20_000, "0.02M")])
+def test_a_figure_of_stored_hits_says_how_many_there_were(hits: int, name: str) -> None:
+    figures = Figures()
+    figures.add("stored_hits", hits)
+    figures.add("panel_ms_p95_at_10M", 20)
+    assert figures.lines() == [f"stored_hits {hits} hits", f"panel_ms_p95_at_{name} 20 ms"]
+    assert f"panel_ms_p95_at_{name}" in figures.as_json()
+
+
+def test_settings_are_numbers_of_hits_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_STORED_HITS", raising=False)
+    assert hits_wanted("BENCH_STORED_HITS") == 10_000_000
+    for text in ("0", "30000000"):
+        monkeypatch.setenv("BENCH_STORED_HITS", text)
+        assert hits_wanted("BENCH_STORED_HITS") == int(text)
+    for text in ("-1", "many", "9"):
+        monkeypatch.setenv("BENCH_STORED_HITS", text)
+        with pytest.raises(BenchError, match="BENCH_STORED_HITS"):
+            hits_wanted("BENCH_STORED_HITS")
+
+
+def test_the_slowest_questions_are_named_and_those_without_rows() -> None:
+    timings = [Timing(f"{name}, {days} days", ms, rows) for name, ms, rows in
+               (("pages", 30.0, 5), ("missing", 1.0, 0)) for days in (7, 30)]  # fmt: skip
+    summary = summary_of([*timings, Timing("pages, 90 days", 99.4, 5)], shown=1)
+    assert summary.slowest == summary.p95 == 99.4
+    assert summary.p50 == 30.0
+    assert summary.words == "pages, 90 days 99 ms"
+    assert summary.empty == ["missing"]
 
 
 def test_a_line_is_three_words() -> None:

@@ -252,7 +252,12 @@ def test_history_is_read_again_by_new_rules(stack: Stack) -> None:
     assert stack.hit(page) == "accepted"
     wait_until(lambda: stack.pageviews(page) == (1, 1), ROLLED_UP_WITHIN_S, lambda: "no pageview")
     owner = stack.password("database")
-    stack.query("footfall", owner, "update hits set channel = 'Social' returning 1")
+    wrong = (
+        "with wrong as (insert into origins (referrer_id, channel, used_on)"
+        " select referrer_id, 'Social', used_on from origins limit 1 returning origin_id)"
+        " update stored_hits set origin_id = wrong.origin_id from wrong returning 1"
+    )
+    stack.query("footfall", owner, wrong)
     stack.compose("run", "--rm", "-T", "enricher", "renormalise")
     assert stack.query("footfall", owner, "select distinct channel from hits") == [("Direct",)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,16 +11,79 @@ import pytest
 
 from grafana.expand import ALL
 from tests.conftest import Database
-from tests.grafana.rows import BEGIN, BLOG, END, FIRST_DAY, HUMAN, LAST_DAY, SHOP, ZONE
+from tests.grafana.rows import (
+    BEGIN,
+    BLOG,
+    END,
+    FIRST_DAY,
+    HUMAN,
+    LAST_DAY,
+    SHOP,
+    ZONE,
+    make_hit,
+    set_zone,
+    store,
+)
 from tests.grafana.test_panels import FILES, Result, panel_named, run_panel
 
 pytestmark = pytest.mark.servers
 
+# What no site of the tests has: more pairs of referrer and page than can be shown. Half of them have one day.
+PAIRS = """
+    with s as (
+        insert into sites (site, used_on) values ('blog.example', '2024-03-12') returning site_id
+    ), p as (
+        insert into pages (site_id, host, path, used_on)
+        select site_id, 'blog.example', '/' || n, '2024-03-12' from s cross join generate_series(1, 60) as n
+        returning site_id, page_id
+    ), r as (
+        insert into referrers (source, referrer, used_on)
+        select 'Reader', 'https://reader.example/' || n, '2024-03-12' from generate_series(1, 50) as n
+        returning referrer_id
+    ), t as (
+        insert into rollup_traffic
+        select date '2024-03-07' + day, site_id, 9000, 9000, 0, 0, 0 from s cross join generate_series(1, 5) as day
+    )
+    insert into rollup_referrals (day, site_id, referrer_id, page_id, pageviews, visitors)
+    select date '2024-03-07' + day, site_id, referrer_id, page_id, pageviews, pageviews - (page_id + day) %% 2
+    from p cross join r cross join generate_series(1, 5) as day
+    cross join lateral (
+        select 1 + (referrer_id + page_id / 2) %% 2
+               + case when (referrer_id + day) %% 4 > 0 then %(often)s / (referrer_id * page_id) else 0 end
+               as pageviews
+    ) as cell
+    where day = 1 or page_id %% 2 = 0"""
+FIRST_PAIRS = """
+    select r.referrer, p.path, sum(pageviews), sum(visitors)
+    from rollup_referrals join referrers r using (referrer_id) join pages p using (page_id)
+    where day between '2024-03-08' and '2024-03-12'
+    group by referrer_id, page_id, r.referrer, p.path
+    order by 3 desc, 4 desc, referrer_id, page_id
+    limit 100"""
+# Whether the hundredth of the pairs that have days of 3 pageviews has more than a pair without can have.
+DECIDES = """
+    select coalesce(bool_or(pageviews > 2 * 5), false)
+    from (
+        select sum(pageviews) as pageviews from rollup_referrals where pageviews >= 3
+        group by referrer_id, page_id order by 1 desc offset 99 limit 1
+    ) as hundredth"""
+
 SELECTIONS = pytest.mark.parametrize("sites", [[ALL], [BLOG], [SHOP], [BLOG, SHOP]])
 
 
-def shown(database: Database, uid: str, title: str, sites: list[str] | None = None) -> Result:
-    return run_panel(database, FILES[uid], panel_named(uid, title), sites or [ALL])
+OVER_TIME = "Pageviews and visitors over time"
+HOURS = "By hour: the last two days of the range"
+
+
+def shown(
+    database: Database,
+    uid: str,
+    title: str,
+    sites: list[str] | None = None,
+    begin: datetime = BEGIN,
+    end: datetime = END,
+) -> Result:
+    return run_panel(database, FILES[uid], panel_named(uid, title), sites or [ALL], begin, end)
 
 
 def figure(database: Database, uid: str, title: str, sites: list[str] | None = None) -> Any:
@@ -60,15 +124,67 @@ def test_pageviews_are_the_sum_of_the_reporting_view(filled: Database) -> None:
     assert figure(filled, "overview", "Pageviews") == row[0] > 0
 
 
+@pytest.mark.parametrize(("title", "expression"), [
+    ("Pageviews before", "count(*)"), ("Visitors before", "count(distinct session_id)"),
+])  # fmt: skip
+def test_the_period_before_is_the_days_right_before_the_range(
+    filled: Database, title: str, expression: str
+) -> None:
+    # Five days before the 8th; only the 7th has hits, and only of one site.
+    assert figure(filled, "overview", title) == 1
+    assert figure(filled, "overview", title, [SHOP]) == 0
+    later = shown(filled, "overview", title, end=END + timedelta(days=5), begin=BEGIN + timedelta(days=5))
+    assert list(later.rows[0].values()) == [counted(filled, expression)]
+
+
+def test_nothing_was_counted_before_the_first_day(database: Database) -> None:
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit(1, 8, "a")])
+    assert figure(database, "overview", "Pageviews") == 1
+    assert shown(database, "overview", "Pageviews before").rows == []
+
+
+@SELECTIONS
+def test_hours_are_those_of_the_last_two_days(filled: Database, sites: list[str]) -> None:
+    rows = shown(filled, "overview", HOURS, sites).rows
+    first = 12 if sites == [SHOP] else 11
+    assert rows[0]["time"] == datetime(2024, 3, first, tzinfo=ZONE)
+    assert rows[-1]["time"] == datetime(2024, 3, 12, 23, tzinfo=ZONE)
+    assert len(rows) == 24 * (13 - first)
+    noon = {row["time"].astimezone(ZONE).hour: row for row in rows if row["time"].astimezone(ZONE).day == 12}[
+        12
+    ]
+    today = next(row for row in shown(filled, "overview", OVER_TIME, sites).rows[::-1])
+    assert (noon["pageviews"], noon["visitors"]) == (today["pageviews"], today["visitors"])
+    assert sum(row["pageviews"] for row in rows) == today["pageviews"] > 0
+
+
+def test_hours_that_are_still_to_come_are_not_drawn(filled: Database) -> None:
+    before = datetime.now(ZONE)
+    rows = shown(filled, "overview", HOURS, end=before + timedelta(days=3)).rows
+    assert before - timedelta(hours=1) < rows[-1]["time"] <= datetime.now(ZONE)
+    assert rows[0]["time"].astimezone(ZONE).hour == 0
+    assert {row["pageviews"] for row in rows} == {0}
+
+
+def test_the_hours_of_a_day_whose_clocks_go_forward(filled: Database) -> None:
+    end = datetime(2024, 3, 10, 8, tzinfo=ZONE)
+    rows = shown(filled, "overview", HOURS, end=end).rows
+    assert len(rows) == 24 + 23
+    assert {row["time"].minute for row in rows} == {0}
+    assert sum(row["pageviews"] for row in rows) == 4
+
+
 @SELECTIONS
 def test_points_over_time_add_up_to_the_figures(filled: Database, sites: list[str]) -> None:
-    rows = shown(filled, "overview", "Pageviews and visitors over time", sites).rows
+    rows = shown(filled, "overview", OVER_TIME, sites).rows
     for name in ("pageviews", "visitors"):
         assert sum(row[name] for row in rows) == figure(filled, "overview", name.capitalize(), sites)
 
 
 def test_a_point_stands_at_the_beginning_of_each_day_that_the_range_touches(filled: Database) -> None:
-    rows = shown(filled, "overview", "Pageviews and visitors over time", [BLOG]).rows
+    rows = shown(filled, "overview", OVER_TIME, [BLOG]).rows
     days = [date.fromisoformat(FIRST_DAY) + timedelta(days=n) for n in range(5)]
     assert [row["time"] for row in rows] == [datetime(d.year, d.month, d.day, tzinfo=ZONE) for d in days]
     assert rows[0]["time"] < BEGIN
@@ -79,12 +195,12 @@ def test_a_point_stands_at_the_beginning_of_each_day_that_the_range_touches(fill
 
 
 def test_a_day_without_traffic_is_a_zero(filled: Database) -> None:
-    rows = shown(filled, "overview", "Pageviews and visitors over time").rows
+    rows = shown(filled, "overview", OVER_TIME).rows
     assert [row["pageviews"] for row in rows] == [3, 2, 2, 0, 3]
 
 
 def test_a_range_before_the_first_day_is_not_drawn_as_zeros(filled: Database) -> None:
-    rows = shown(filled, "overview", "Pageviews and visitors over time", [SHOP]).rows
+    rows = shown(filled, "overview", OVER_TIME, [SHOP]).rows
     assert [row["pageviews"] for row in rows] == [2]
 
 
@@ -138,11 +254,7 @@ def test_a_link_opens_the_page_though_its_path_is_kept_decoded(filled: Database)
 ])  # fmt: skip
 def test_how_a_path_is_encoded(database: Database, path: str, encoded: str) -> None:
     with database.connect() as connection:
-        connection.execute(
-            "insert into rollup_pages (site, day, host, path, pageviews, visitors) "
-            "values (%s, '2024-03-10', %s, %s, 1, 1)",
-            [BLOG, BLOG, path],
-        )
+        store(connection, [make_hit(1, 10, "a", path=path)])
     (row,) = shown(database, "overview", "Popular pages").rows
     assert row["page_address"] == f"https://{BLOG}{encoded}"
 
@@ -184,6 +296,34 @@ def test_a_referrer_is_a_link_only_where_it_is_a_web_address(filled: Database) -
     assert (listed["letter"], listed["com.reader"]) == ("about:blank", "about:blank")
 
 
+@SELECTIONS
+def test_channels_and_referrers_have_visitors_of_their_own(filled: Database, sites: list[str]) -> None:
+    for title, key in (("Channels", "channel"), ("Referrers", "source")):
+        for row in shown(filled, "sources", title, sites).rows:
+            of = f"where {key} = '{row[key]}'"
+            counts = (
+                counted(filled, f"count(*) filter ({of})", sites),
+                counted(filled, f"count(distinct session_id) filter ({of})", sites),
+            )
+            assert (row["pageviews"], row["visitors"]) == counts, row
+
+
+@pytest.mark.parametrize("often", [0, 60, 150], ids=["none often", "too few often", "a hundred often"])
+def test_the_first_pairs_of_many(database: Database, often: int) -> None:
+    """3,000 pairs, on a day 1 or 2 pageviews each, and more the lower the pair's numbers, up to ``often``."""
+    with database.connect() as connection:
+        set_zone(connection)
+        connection.execute(PAIRS, {"often": often})
+        plain = connection.execute(FIRST_PAIRS).fetchall()
+        (decides,) = connection.execute(DECIDES).fetchall()
+    assert decides == (often == 150,)
+    rows = shown(database, "overview", "Referrers and the pages they led to").rows
+    assert len(rows) == 100
+    assert Counter(
+        (row["referrer"], row["path"], row["pageviews"], row["visitors"]) for row in rows
+    ) == Counter(plain)
+
+
 def test_missing_pages(filled: Database) -> None:
     expected = counted(filled, "count(*) filter (where status in (404, 410))")
     assert figure(filled, "missing", "Pageviews of missing pages") == expected == 2
@@ -197,6 +337,25 @@ def test_bots_and_owner(filled: Database) -> None:
     for title, column in (("Hits of bots", "is_bot"), ("The owner's own hits", "is_me")):
         expected = counted(filled, f"count(*) filter (where {column})", human=False)
         assert figure(filled, "bots", title) == expected == 1
+
+
+def test_bots_by_name_and_kind(filled: Database) -> None:
+    (bot,) = shown(filled, "bots", "Bots").rows
+    assert bot == {"bot_name": "crawler", "bot_class": "search", "bot_hits": 1}
+    assert shown(filled, "bots", "Kinds of bots").rows == [{"bot_class": "search", "bot_hits": 1}]
+
+
+def test_where_sessions_began_and_ended(filled: Database) -> None:
+    entries = {row["path"]: row for row in shown(filled, "pages", "Entry pages").rows}
+    exits = {row["path"]: row for row in shown(filled, "pages", "Exit pages").rows}
+    # On the 8th "a" began at / and ended at /notes; every other session has one page.
+    assert (entries["/"]["sessions"], entries["/"]["single_page_sessions"]) == (1, 0)
+    assert (entries["/notes"]["sessions"], entries["/notes"]["single_page_sessions"]) == (2, 2)
+    assert "/" not in exits
+    assert exits["/notes"]["sessions"] == 3
+    sessions = counted(filled, "count(distinct session_id)")
+    assert figure(filled, "pages", "Sessions") == sessions == sum(row["sessions"] for row in entries.values())
+    assert figure(filled, "pages", "Single-page sessions") == sessions - 1
 
 
 def test_the_ledger_closes(filled: Database) -> None:

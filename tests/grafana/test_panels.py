@@ -6,11 +6,13 @@ The columns are those that the panel's options, overrides and links name, of typ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
 
 from grafana.expand import ALL, expand, variable_value
+from grafana.panels import READER, VIEWS
 from tests.conftest import Database
 from tests.grafana.dashboards import (
     Json,
@@ -36,10 +38,17 @@ class Result(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def run(database: Database, datasource: Json, sql: str, variables: dict[str, str]) -> Result:
+def run(
+    database: Database,
+    datasource: Json,
+    sql: str,
+    variables: dict[str, str],
+    begin: datetime = BEGIN,
+    end: datetime = END,
+) -> Result:
     """A query as Grafana would send it, as the role of its data source."""
     with database.connect(role_of(datasource)) as connection:
-        cursor = connection.execute(expand(sql, variables, BEGIN, END))
+        cursor = connection.execute(expand(sql, variables, begin, end))
         assert cursor.description
         columns = {
             column.name: connection.adapters.types[column.type_code].name for column in cursor.description
@@ -48,10 +57,17 @@ def run(database: Database, datasource: Json, sql: str, variables: dict[str, str
         return Result(columns, [dict(zip(columns, row, strict=True)) for row in cursor])
 
 
-def run_panel(database: Database, dashboard: Json, panel: Json, sites: Sequence[str] = (ALL,)) -> Result:
+def run_panel(
+    database: Database,
+    dashboard: Json,
+    panel: Json,
+    sites: Sequence[str] = (ALL,),
+    begin: datetime = BEGIN,
+    end: datetime = END,
+) -> Result:
     variables = {v["name"]: variable_value(v, sites) for v in dashboard["templating"]["list"]}
     (target,) = panel["targets"]
-    return run(database, target["datasource"], target["rawSql"], variables)
+    return run(database, target["datasource"], target["rawSql"], variables, begin, end)
 
 
 def panel_named(uid: str, title: str) -> Json:
@@ -156,3 +172,21 @@ def test_every_variable_is_asked_as_its_role(database: Database, dashboard: Json
     for variable in dashboard["templating"]["list"]:
         rows = run(database, variable["datasource"], variable["query"], {}).rows
         assert [row["site"] for row in rows] == [BLOG, SHOP]
+
+
+def test_every_reporting_view_has_its_question(database: Database) -> None:
+    with database.connect() as connection:
+        views = connection.execute(
+            "select viewname from pg_views"
+            " where schemaname = 'public' and (viewname like 'daily_%' or viewname = 'hourly_traffic')"
+        ).fetchall()
+    assert {name for (name,) in views} == {path.stem for path in VIEWS.glob("*.sql")}
+
+
+@pytest.mark.parametrize("view", sorted(path.stem for path in VIEWS.glob("*.sql")))
+def test_a_reporting_view_answers_as_a_panel_asks_it(filled: Database, view: str) -> None:
+    sql = (VIEWS / f"{view}.sql").read_text("utf-8")
+    assert f"from {view}\n" in sql
+    every, never = (run(filled, READER, sql, {"site": sites}) for sites in ("'__all__'", "'never.example'"))
+    assert every.rows
+    assert never.rows == []

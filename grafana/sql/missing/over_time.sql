@@ -8,17 +8,17 @@ with days as materialized (
     from installation i
     cross join (
         select min(day) as first_day, max(day) as last_day
-        from daily_missing
-        where '__all__' in ($site) or site in ($site)
+        from rollup_missing
+        where '__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site)))
     ) counted
     where counted.first_day is not null
 ), found as (
     select day,
            sum(pageviews) as pageviews
-    from daily_missing
+    from rollup_missing
     cross join days
     where day between days.first_day and days.last_day
-      and ('__all__' in ($site) or site in ($site))
+      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
     group by day
 )
 select calendar.day_at at time zone days.report_timezone as "time",

@@ -4,13 +4,13 @@ with days as materialized (
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), found as (
-    select site, host, path
-    from daily_missing
+    select page_id
+    from rollup_missing
     cross join days
     where day between days.first_day and days.last_day
-      and ('__all__' in ($site) or site in ($site))
-    group by site, host, path
+      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
+    group by page_id
 )
 select count(*) as pages
 from found
-having exists (select from daily_missing)
+having exists (select from rollup_missing)

@@ -5,8 +5,8 @@ with days as materialized (
     from installation
 )
 select coalesce(sum(pageviews), 0) as pageviews
-from daily_missing
+from rollup_missing
 cross join days
 where day between days.first_day and days.last_day
-  and ('__all__' in ($site) or site in ($site))
-having exists (select from daily_missing)
+  and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
+having exists (select from rollup_missing)

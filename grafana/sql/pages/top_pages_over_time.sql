@@ -3,25 +3,32 @@ with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
-), top as (
-    select site, host, path, sum(pageviews) as pageviews
-    from daily_pages
+), top as materialized (
+    select site_id, page_id, sum(pageviews) as pageviews
+    from rollup_pages
     cross join days
     where day between days.first_day and days.last_day
-      and ('__all__' in ($site) or site in ($site))
-    group by site, host, path
-    order by pageviews desc, host, path
+      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
+    group by site_id, page_id
+    order by pageviews desc, page_id
     limit 10
 ), counted as (
-    select distinct day from daily_traffic
+    select distinct day
+    from rollup_traffic
     cross join days
     where day between days.first_day and days.last_day
-      and ('__all__' in ($site) or site in ($site))
+      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
 )
-select counted.day::timestamp at time zone i.report_timezone as "time", top.host || top.path as metric,
-       coalesce(p.pageviews, 0) as pageviews
+select counted.day::timestamp at time zone i.report_timezone as "time", p.host || p.path as metric,
+       coalesce(cell.pageviews, 0) as pageviews
 from installation i
 cross join counted
 cross join top
-left join daily_pages p on (p.site, p.day, p.host, p.path) = (top.site, counted.day, top.host, top.path)
+join pages p using (page_id)
+left join lateral (
+    select r.pageviews
+    from rollup_pages r
+    where (r.day, r.site_id, r.page_id) = (counted.day, top.site_id, top.page_id)
+    offset 0
+) cell on true
 order by "time", top.pageviews desc, metric

@@ -1,11 +1,11 @@
--- sources/channels.sql: pageviews of each channel. No visitors: they must not be added over sources.
+-- sources/channels.sql: pageviews and visitors of each channel.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 )
-select channel, sum(pageviews) as pageviews
-from daily_sources
+select channel, sum(pageviews) as pageviews, sum(visitors) as visitors
+from daily_channels
 cross join days
 where day between days.first_day and days.last_day
   and ('__all__' in ($site) or site in ($site))

@@ -5,7 +5,7 @@ with days as materialized (
     from installation
 ), found as (
     select day, channel, sum(pageviews) as pageviews
-    from daily_sources
+    from daily_channels
     cross join days
     where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))

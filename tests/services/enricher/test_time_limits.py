@@ -82,7 +82,10 @@ def at(received_at_us: int, day: str = DAY, **differing: Any) -> RawHit:
 
 def partitions(database: Database) -> set[str]:
     return set(
-        rows(database, "select inhrelid::regclass::text from pg_inherits where inhparent = 'stored_hits'::regclass")
+        rows(
+            database,
+            "select inhrelid::regclass::text from pg_inherits where inhparent = 'stored_hits'::regclass",
+        )
     )
 
 

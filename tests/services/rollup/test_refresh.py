@@ -211,6 +211,45 @@ def test_a_day_starts_at_midnight_of_the_reporting_zone(parts: Parts, zone: str,
     assert datetime.datetime.fromisoformat(starts_at).astimezone(ZoneInfo(zone)).hour == 0
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("UTC", "2026-10-25", 24),
+        ("Europe/Berlin", "2026-10-25", 25),  # the clock goes back
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Asia/Kathmandu", "2026-03-29", 24),  # 5:45 ahead
+        ("Australia/Lord_Howe", "2026-04-05", 25),  # half an hour back: the last one has 30 minutes
+        ("Africa/Cairo", "2026-04-24", 23),  # the day begins at 01:00
+    ],
+)
+def test_a_day_has_as_many_hours_as_it_has(parts: Parts, zone: str, day: str, hours: int) -> None:
+    parts.eye.execute("update installation set report_timezone = %s", [zone])
+    date, place = datetime.date.fromisoformat(day), ZoneInfo(zone)
+    half_hour = datetime.timedelta(minutes=30)
+    begins, ends = (
+        next(
+            at
+            for at in (
+                datetime.datetime.combine(first, datetime.time(0), datetime.UTC)
+                - 15 * 2 * half_hour
+                + n * half_hour / 2
+                for n in range(200)
+            )
+            if at.astimezone(place).date() >= first
+        )
+        for first in (date, date + datetime.timedelta(days=1))
+    )
+    times = [begins + n * half_hour for n in range((ends - begins) // half_hour)]
+    put(parts.store, *(make_hit(day=date, received_at=at, session_id=make_hit().hit_id) for at in times))
+    parts.refresh_all()
+    rows = parts.rows("select hour_starts_at, pageviews, visitors from hourly_traffic order by 1")
+    assert len(rows) == hours
+    assert rows[0][0] == begins
+    assert {pageviews for _, pageviews, _ in rows[:-1]} == {2}
+    assert sum(pageviews for _, pageviews, _ in rows) == len(times)
+    assert parts.rows("select day_starts_at, pageviews from daily_traffic") == [(begins, len(times))]
+
+
 # At once, and crashes -----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -35,6 +36,9 @@ from tools.servers import free_port, poll, spawn
 
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).resolve().parents[3]
+
+
+UPKEEP_DONE = 'footfall_rollup_jobs_total{end="done",job="upkeep"}'
 
 
 class Worker:
@@ -162,6 +166,24 @@ def test_a_worker_goes_on_after_its_connections_were_cut_and_after_it_was_killed
         assert differences(eye) == {}
 
 
+def test_sessions_are_counted_and_days_closed_by_the_worker(
+    database: Database, settings: Settings, worker: Worker
+) -> None:
+    day = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=5)
+    with connect(settings, "enricher") as writer, database.connect() as eye:
+        assert poll(lambda: "upkeep" in worker.actions() or worker.metric(UPKEEP_DONE) > 0, 20)
+        put(Store(writer), make_hit(day=day, session_id=make_hit().hit_id))
+        assert poll(lambda: pageviews(database) == 1, 20)
+        worker.stop(signal.SIGKILL)
+        worker.start()  # counts at its start, and keeps house
+        assert poll(lambda: eye.execute("select sessions from daily_sessions").fetchall() == [(1,)], 20)
+        closed = "select not hits_day_is_open(%s)"
+        assert poll(lambda: eye.execute(closed, [day]).fetchone() == (True,), 20)
+    assert poll(lambda: worker.metric("footfall_rollup_days_closed_total") == 1, 10)
+    assert worker.metric("footfall_rollup_sessions_seconds_count") >= 1
+    assert not [line for line in worker.lines() if line["level"] in ("error", "critical")]
+
+
 def test_upkeep_runs_at_the_start(database: Database, settings: Settings, worker: Worker) -> None:
     with database.connect() as eye:
         for (name,) in eye.execute(
@@ -223,12 +245,12 @@ def test_a_job_that_another_process_left_behind_is_enqueued_anew(alone: Parts) -
 
 def test_what_is_due_is_asked_for_again_when_redis_was_emptied(alone: Parts) -> None:
     alone.schedule.ask(0)
-    assert alone.queue.job_ids == ["refresh", "upkeep", "country"]
+    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "country"]
     alone.client.flushall()
     alone.schedule.ask(ASK_AGAIN_S - 0.1)
     assert alone.queue.job_ids == []
     alone.schedule.ask(ASK_AGAIN_S)
-    assert alone.queue.job_ids == ["refresh", "upkeep", "country"]
+    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "country"]
 
 
 def test_every_job_is_found_by_a_worker(alone: Parts) -> None:

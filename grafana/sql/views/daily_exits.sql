@@ -1,0 +1,14 @@
+-- views/daily_exits.sql: the 100 pages at which most sessions of a day ended.
+with days as materialized (
+    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
+           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
+    from installation
+)
+select host, path, sum(sessions) as sessions
+from daily_exits
+cross join days
+where day between days.first_day and days.last_day
+  and ('__all__' in ($site) or site in ($site))
+group by host, path
+order by sessions desc, host, path
+limit 100

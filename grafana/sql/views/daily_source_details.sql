@@ -1,0 +1,14 @@
+-- views/daily_source_details.sql: the 100 parts of sources with the most pageviews.
+with days as materialized (
+    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
+           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
+    from installation
+)
+select source, source_detail, sum(pageviews) as pageviews, sum(visitors) as visitors
+from daily_source_details
+cross join days
+where day between days.first_day and days.last_day
+  and ('__all__' in ($site) or site in ($site))
+group by source, source_detail
+order by pageviews desc, source, source_detail
+limit 100
