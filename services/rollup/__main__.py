@@ -69,14 +69,17 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> int:
     )
     schedule = _make_schedule(settings, runs, metrics, log)
     asking = _in_thread("schedule", schedule.run)
-    slow = _in_thread(
-        "slow",
-        lambda: work(
-            ThreadWorker, jobs.UPKEEP_QUEUE, connect_to_redis(settings), schedule, asking.is_alive, log
-        ),
-    )
+    slow_client = connect_to_redis(settings)
+
+    def make_slow(may_work: Callable[[], bool]) -> Worker:
+        return ThreadWorker(jobs.UPKEEP_QUEUE, slow_client, may_work, runs)
+
+    def make_quick(may_work: Callable[[], bool]) -> Worker:
+        return Worker(jobs.REFRESH_QUEUE, client, may_work, runs)
+
+    slow = _in_thread("slow", lambda: work(make_slow, schedule, asking.is_alive, log))
     log.info("started")
-    if work(Worker, jobs.REFRESH_QUEUE, client, schedule, lambda: asking.is_alive() and slow.is_alive(), log):
+    if work(make_quick, schedule, lambda: asking.is_alive() and slow.is_alive(), log):
         schedule.stop()
         asking.join(0.2)  # it may be waiting for PostgreSQL; as a daemon it ends with the process
         return 0

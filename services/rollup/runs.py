@@ -7,10 +7,11 @@ this memory, and neither Redis nor PostgreSQL, decides what is due: either may b
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -97,6 +98,7 @@ class Runs:
     def __init__(self, jobs: Mapping[str, When]) -> None:
         self._lock = threading.Lock()
         self._runs = {name: _Run(when) for name, when in jobs.items()}
+        self._in_hand: set[str] = set()
 
     @property
     def names(self) -> list[str]:
@@ -114,7 +116,11 @@ class Runs:
     def due(self, now_s: float) -> list[str]:
         """Jobs to ask for, those of the front of the list first."""
         with self._lock:
-            return [name for name, run in self._runs.items() if run.next_s <= now_s]
+            return [
+                name
+                for name, run in self._runs.items()
+                if run.next_s <= now_s and not (name in self._in_hand and run.state == "idle")
+            ]
 
     def asked(self, name: str, now_s: float) -> None:
         """The job is being asked for: the worker may begin it at any time."""
@@ -137,6 +143,17 @@ class Runs:
                     run.woken = True
                     if run.state == "idle" and not run.failures:
                         run.soon(now_s)
+
+    @contextlib.contextmanager
+    def in_hand(self, name: str) -> Iterator[None]:
+        """While RQ has the job: putting it away deletes whatever has its id, so it is not asked for before."""
+        with self._lock:
+            self._in_hand.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand.remove(name)
 
     def started(self, name: str, now_s: float) -> None:
         """A run begins, and will see all hits that were stored so far."""
@@ -180,7 +197,7 @@ class Runs:
     def is_any_running(self, names: Iterable[str]) -> bool:
         """Whether the worker of these jobs is busy."""
         with self._lock:
-            return any(self._runs[name].state == "running" for name in names)
+            return any(self._runs[name].state == "running" or name in self._in_hand for name in names)
 
     def next_look_s(self, now_s: float) -> float:
         """When something may be due, or have become so: soon while a job is under way."""

@@ -27,6 +27,7 @@ from rq.timeouts import TimerDeathPenalty
 from services.key_files import read_password
 from services.logs import Logger
 from services.rollup import jobs
+from services.rollup.runs import Runs
 from services.rollup.schedule import Schedule
 from services.settings import Settings
 
@@ -78,8 +79,9 @@ class Worker(rq.SimpleWorker):
 
     max_connection_wait_time = 1.0
 
-    def __init__(self, queue: str, client: redis.Redis, may_work: Callable[[], bool]) -> None:
+    def __init__(self, queue: str, client: redis.Redis, may_work: Callable[[], bool], runs: Runs) -> None:
         self._may_work = may_work
+        self._runs = runs
         self.was_told_to_stop = False
         super().__init__(
             [queue_of(queue, client)],
@@ -107,6 +109,11 @@ class Worker(rq.SimpleWorker):
         timer.daemon = True
         timer.start()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def execute_job(self, job: rq.job.Job, queue: rq.Queue) -> None:
+        """Run a job that this worker has taken, and put it away."""
+        with self._runs.in_hand(job.id):
+            super().execute_job(job, queue)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ calls it between jobs and every 3 s while it waits for one; with a pipeline, within one."""
@@ -145,9 +152,7 @@ class ThreadWorker(Worker):
 
 
 def work(
-    worker_class: type[Worker],
-    queue: str,
-    client: redis.Redis,
+    make_worker: Callable[[Callable[[], bool]], Worker],
     schedule: Schedule,
     is_well: Callable[[], bool],
     log: Logger,
@@ -160,7 +165,7 @@ def work(
         if not schedule.wait_to_work(PAUSE_S):
             continue
         try:
-            if worker_class(queue, client, lambda: schedule.works() and is_well()).run():
+            if make_worker(lambda: schedule.works() and is_well()).run():
                 return True
         except (RedisError, OSError, ValueError) as error:
             log.warning("waiting", what="redis", error=type(error).__name__)

@@ -25,7 +25,8 @@ from services.rollup import jobs, runs, schedule
 from services.rollup.job_table import JobTable
 from services.rollup.parts import LockNotHadError, Parts, connect_to_refresh
 from services.rollup.refresh import refresh
-from services.rollup.runs import Runs, When
+from services.rollup.runs import ASK_AGAIN_S, Runs, When
+from services.rollup.workers import ThreadWorker, queue_of
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
 from tests.conftest import Database
@@ -236,6 +237,50 @@ def test_a_refresh_without_a_backlog_ends_and_sets_the_pace(
     assert refreshes == [200]
     assert "refresh" not in parts.runs.due(began_s + 0.59)
     assert "refresh" in parts.runs.due(began_s + 0.61)
+
+
+class _Lingering(ThreadWorker):
+    """A worker that is slow to put away what it has run, as on a busy machine."""
+
+    def handle_job_success(self, *arguments: Any, **named: Any) -> None:
+        time.sleep(0.5)
+        super().handle_job_success(*arguments, **named)
+
+
+def test_hits_stored_while_rq_puts_a_refresh_away_are_counted_by_the_next_one_at_once(
+    database: Database, settings: Settings, parts: Parts, store: Store
+) -> None:
+    client: Any = redis.Redis.from_url(settings.redis_url)
+    ended = threading.Event()
+    made = schedule.Schedule(
+        lambda: connect(settings, "schedule", autocommit=True),
+        dict.fromkeys(parts.runs.names, queue_of(jobs.REFRESH_QUEUE, client)),
+        parts.runs,
+        parts.metrics,
+        parts.log,
+    )
+    threads = [
+        threading.Thread(target=made.run),
+        threading.Thread(
+            target=lambda: _Lingering(
+                jobs.REFRESH_QUEUE, client, lambda: not ended.is_set(), parts.runs
+            ).run()
+        ),
+    ]
+    for name in parts.runs.names[1:]:
+        parts.runs.started(name, time.monotonic())
+        parts.runs.done(name, time.monotonic(), more=False)
+    for thread in threads:
+        thread.start()
+    try:
+        put_until_counted(database, store, 1, 20)
+        delays = [put_until_counted(database, store, number, 20) for number in range(2, 6)]
+    finally:
+        made.stop()
+        ended.set()
+        for thread in threads:
+            thread.join(10)
+    assert max(delays) < ASK_AGAIN_S, delays
 
 
 # The table ----------------------------------------------------------------------------------------------------------

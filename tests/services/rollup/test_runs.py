@@ -98,6 +98,19 @@ def test_hits_stored_while_a_refresh_runs_are_seen_by_another_one(runs: Runs) ->
     assert runs.due(12) == ["refresh"]
 
 
+def test_a_job_that_ended_is_asked_for_once_rq_has_put_it_away(runs: Runs) -> None:
+    run_all(runs)
+    with runs.in_hand("refresh"):
+        runs.asked("refresh", 10)
+        runs.started("refresh", 10)
+        runs.wake(11)
+        runs.done("refresh", 12, more=False)
+        assert runs.due(13) == []
+        assert runs.is_any_running(["refresh"])
+    assert runs.due(13) == ["refresh"]
+    assert not runs.is_any_running(["refresh"])
+
+
 def test_hits_stored_before_it_began_are_not(runs: Runs) -> None:
     run_all(runs)
     runs.asked("refresh", 10)

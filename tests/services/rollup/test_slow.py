@@ -191,7 +191,7 @@ def test_a_worker_in_a_thread_ends_a_job_that_lasts_and_takes_the_next(settings:
     queue.enqueue(spin, 0, job_id="short", job_timeout=1)
     began_s = time.monotonic()
     thread = threading.Thread(
-        target=lambda: ThreadWorker(jobs.UPKEEP_QUEUE, client, lambda: True).work(
+        target=lambda: ThreadWorker(jobs.UPKEEP_QUEUE, client, lambda: True, Runs({})).work(
             burst=True, logging_level="CRITICAL"
         )
     )
