@@ -15,8 +15,9 @@ from psycopg import sql
 
 from services.database import Connection, load_sql
 
-# Closing and detaching need a lock that a long question of an analyst holds off: then the next hour will do.
-LOCK_TIMEOUT_MS = 3_000
+# Closing and detaching need a lock that a long question of an analyst holds off: then the next hour will do. Whoever
+# stores or counts hits waits behind them meanwhile.
+LOCK_TIMEOUT_MS = 500
 # Days after its end on which a day is closed: spooled hits of an outage come within hours as a rule. Later ones open
 # it again, at some seconds for a million hits.
 CLOSE_AFTER_DAYS = 2
