@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -21,6 +21,13 @@ LOCK_TIMEOUT_MS = 500
 # Days after its end on which a day is closed: spooled hits of an outage come within hours as a rule. Later ones open
 # it again, at some seconds for a million hits.
 CLOSE_AFTER_DAYS = 2
+
+# By these hits are joined to texts. PostgreSQL analyses each day by itself, and knows nothing of all days together:
+# it then takes one hit in 200 for a site's, and looks clients up one by one, which was 2.6 s in place of 1.4 for 30
+# days with 10 million stored hits. It costs 5 s there, and holds nobody up but who makes a partition.
+ANALYZE_HITS: LiteralString = (
+    "analyze (skip_locked) stored_hits (site_id, page_id, title_id, origin_id, client_id)"
+)
 
 DAYS = load_sql(Path(__file__).with_name("sql") / "days.sql")
 
@@ -59,7 +66,7 @@ def limit_waiting(connection: Connection) -> None:
 
 
 def close_days(connection: Connection) -> list[datetime.date]:
-    """Close the days that are over, and vacuum those that are closed; the days that were closed.
+    """Close the days that are over, vacuum those that are closed, and analyse all; the days that were closed.
 
     A day whose lock is not had within 3 s is left for the next time. A hit that is stored right then finds the day
     closed at the end of its transaction, and is stored by the next try, which opens it again. Raises
@@ -76,6 +83,8 @@ def close_days(connection: Connection) -> list[datetime.date]:
         # Also what a kill left between the two, and the days that a migration wrote.
         if is_new or not (day.is_open or day.is_vacuumed):
             _vacuum(connection, day.partition)
+    if closed:
+        _outside_transactions(connection, ANALYZE_HITS)
     return closed
 
 
@@ -92,10 +101,14 @@ def _close(connection: Connection, day: datetime.date) -> bool:
 def _vacuum(connection: Connection, partition: str) -> None:
     """Freeze and analyse; a table that somebody holds is passed over."""
     table = sql.Identifier("hits_days", partition)
+    _outside_transactions(connection, sql.SQL("vacuum (freeze, analyze, skip_locked) {}").format(table))
+
+
+def _outside_transactions(connection: Connection, statement: LiteralString | sql.Composed) -> None:
     was = connection.autocommit
     connection.autocommit = True
     try:
-        connection.execute(sql.SQL("vacuum (freeze, analyze, skip_locked) {}").format(table))
+        connection.execute(statement)
     finally:
         if not connection.closed:
             connection.autocommit = was

@@ -54,6 +54,21 @@ def test_a_day_is_closed_two_days_after_its_end(parts: Parts) -> None:
     assert close_days(parts.refresher) == []
 
 
+def test_the_planner_knows_how_many_hits_are_a_site_s_once_a_day_is_closed(parts: Parts) -> None:
+    put(
+        parts.store,
+        *(hit_of(day_ago(5), site=site) for site in ("a.example", "b.example") for _ in range(300)),
+    )
+    parts.refresh_all()
+    parts.eye.execute("analyze sites")  # by autovacuum
+    parts.eye.execute("delete from pg_statistic where starelid = 'stored_hits'::regclass")
+    close_days(parts.refresher)
+    (plan,) = parts.rows(
+        "explain (format json) select from hits where site = 'a.example' and day <= current_date and host is not null"
+    )[0]
+    assert plan[0]["Plan"]["Plan Rows"] == pytest.approx(300, abs=30)
+
+
 def test_the_reporting_zone_says_when_a_day_is_over(parts: Parts) -> None:
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # a day apart or two
         parts.eye.execute("update installation set report_timezone = %s", [zone])
