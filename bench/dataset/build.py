@@ -20,6 +20,7 @@ from services.database import Connection, load_sql
 from services.enricher.numbers import REFERRERS, TABLES
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import migrate
+from services.rollup.days import ANALYZE_HITS
 
 WORKERS = 2  # each a connection; the cores of the machine that the figures are for
 DAYS_AHEAD = 7  # as upkeep makes them
@@ -69,7 +70,7 @@ def _work(url: str, waiting: Iterable[Share], made: Callable[[int], None]) -> No
 
 
 def _finish(connection: Connection, shares: list[Share]) -> None:
-    """What is for all days together: numbers, the days to come, statistics."""
+    """What is for all days together: numbers, the days to come, statistics as upkeep and autovacuum leave them."""
     _forget_unused(connection)
     connection.execute("drop schema bench cascade")
     connection.execute("select setval('hits_batch_id_seq', %s)", [shares[-1].batches[-1]])
@@ -77,6 +78,7 @@ def _finish(connection: Connection, shares: list[Share]) -> None:
         "select open_hits_day(%s::date + d) from generate_series(1, %s) as d", [shape.LAST_DAY, DAYS_AHEAD]
     )
     vacuum(connection, "public", "%")
+    connection.execute(ANALYZE_HITS)
 
 
 def _forget_unused(connection: Connection) -> None:

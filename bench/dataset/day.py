@@ -143,7 +143,7 @@ def _choices(share: Share) -> dict[str, Any]:
 
 
 def vacuum(connection: Connection, schema: str, tables: str, *options: str) -> None:
-    """As autovacuum does: each table, and not the partitioned one as a whole, which has no statistics then."""
+    """As autovacuum does: each table, and not the partitioned one as a whole."""
     rows = connection.execute(
         "select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where c.relkind = 'r' and n.nspname = %s and c.relname like %s",

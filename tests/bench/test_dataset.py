@@ -25,6 +25,7 @@ from bench.load import BenchError
 from bench.stored.stage import StoredStage
 from services.rollup_statements import columns, plain_statement
 from services.rollups import ROLLUPS, Rollup
+from tools.check import problems
 from tools.servers import poll
 
 pytestmark = pytest.mark.servers
@@ -160,6 +161,13 @@ def test_it_is_as_the_product_would_have_left_it(connection: psycopg.Connection[
         used = f"select {number}, max(day) as day from stored_hits group by 1"
         wrong = f"{table} left join ({used}) h using ({number}) where used_on is distinct from h.day"
         assert one(connection, f"select count(*) from {wrong}") == (0,)
+
+
+def test_make_check_finds_nothing_but_that_the_days_of_now_are_missing(
+    connection: psycopg.Connection[Any],
+) -> None:
+    found = [finding.title for finding in problems(connection, retention_days=10_000)]
+    assert found == ["days without a partition"]
 
 
 @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
