@@ -212,6 +212,7 @@ def test_a_hit_that_two_enrichers_store_while_the_day_is_closed_is_stored_once(p
     closings: list[bool] = []
     problems: list[BaseException] = []
     together = threading.Barrier(3, timeout=60)
+    parts.eye.execute("select open_hits_day(%s)", [day])  # there is something to close in the first round
 
     def store_all(store: Store) -> None:
         for batch in hits:
