@@ -23,6 +23,10 @@ class Timing(NamedTuple):
     name: str
     ms: float  # the median of the runs
     rows: int
+    cancelled: bool = False  # by its role's limit, after so long
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.ms:.0f} ms" + (", cancelled" if self.cancelled else "")
 
 
 def time_questions(url: str, questions: list[Question], ranges: dict[str, timedelta]) -> list[Timing]:
@@ -45,6 +49,8 @@ def _time(connection: psycopg.Connection[object], name: str, statement: str) -> 
         began = time.perf_counter()
         try:
             rows = connection.execute(statement.encode()).rowcount
+        except psycopg.errors.QueryCanceled:
+            return Timing(name, (time.perf_counter() - began) * 1000, rows, cancelled=True)
         except psycopg.Error as error:
             raise BenchError(f"{name}: {error}") from error
         taken_ms.append((time.perf_counter() - began) * 1000)
@@ -71,6 +77,6 @@ def summary_of(timings: list[Timing], shown: int = 5) -> Summary:
         percentile(taken, 0.5),
         percentile(taken, 0.95),
         max(taken),
-        "; ".join(f"{timing.name} {timing.ms:.0f} ms" for timing in slowest),
+        "; ".join(map(str, slowest)),
         sorted(questions - answered),
     )

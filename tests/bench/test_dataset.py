@@ -22,7 +22,9 @@ from bench.dataset.day import shares_of
 from bench.dataset.server import running_postgres
 from bench.figures import UNITS, Figures
 from bench.load import BenchError
+from bench.stored.questions import RANGES, READER, Question
 from bench.stored.stage import StoredStage
+from bench.stored.timing import summary_of, time_questions
 from services.rollup_statements import columns, plain_statement
 from services.rollups import ROLLUPS, Rollup
 from tools.check import problems
@@ -57,8 +59,11 @@ def kill_half_way(folder: Path) -> None:
         [sys.executable, "-m", "bench"], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     assert poll(lambda: any(folder.glob(".made-*/postgres/data/postmaster.pid")), 60)
+    (left,) = folder.glob(".made-*/postgres/data/postmaster.pid")
+    server = Path("/proc") / left.read_text().splitlines()[0]
     bench.send_signal(signal.SIGKILL)
     bench.wait()
+    assert poll(lambda: not server.exists(), 60), "its server ends with it"
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +211,22 @@ def test_what_is_done_to_a_copy_is_not_done_to_the_data_set(
     assert files_of(kept.folder) == before
 
 
-def test_too_little_room_is_said_before_anything_is_made(kept: Kept) -> None:
-    cache = Cache(kept.folder.with_name(kept.folder.name + "-other"), kept.said.append)
+def test_too_little_room_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, lambda _: None)
     with pytest.raises(BenchError, match="BENCH_STORED_HITS"), cache.borrowed(10**13):
         pass
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_question_that_its_role_s_limit_ends_is_as_long_as_that(url: str) -> None:
+    slow = Question("slow", READER, "select pg_sleep(60)")
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(f"alter role {READER} set statement_timeout = '200ms'")
+        (timing,) = time_questions(url, [slow], {"24 h": RANGES["24 h"]})
+        connection.execute(f"alter role {READER} set statement_timeout = '10s'")
+    assert timing.cancelled
+    assert 200 <= timing.ms < 10_000
+    assert "cancelled" in summary_of([timing]).words
 
 
 def test_the_figures_of_stored_hits_are_there(url: str) -> None:
