@@ -68,8 +68,8 @@ def limit_waiting(connection: Connection) -> None:
 def close_days(connection: Connection) -> list[datetime.date]:
     """Close the days that are over, vacuum those that are closed, and analyse all; the days that were closed.
 
-    A day whose lock is not had within 3 s is left for the next time. A hit that is stored right then finds the day
-    closed at the end of its transaction, and is stored by the next try, which opens it again. Raises
+    A day whose lock is not had within half a second is left for the next time. A hit that is stored right then finds
+    the day closed at the end of its transaction, and is stored by the next try, which opens it again. Raises
     ``psycopg.Error``.
     """
     last = day_before(connection, datetime.timedelta()) - datetime.timedelta(days=CLOSE_AFTER_DAYS + 1)

@@ -33,6 +33,8 @@ from services.settings import Settings
 
 # RQ waits for a job for its worker's life less 15 s, then looks whether it is still to work.
 WORKER_TTL_S = 18
+# RQ's 10 s beyond that wait would be the time in which a frozen Redis is not noticed, several times over.
+ANSWERS_WITHIN_S = WORKER_TTL_S - 15 + 3
 PAUSE_S = 0.5
 STOP_WITHIN_S = 2.0
 # A Redis that vanished without a word is noticed after 11 s. By their names: macOS has not all of them.
@@ -43,10 +45,11 @@ KEEPALIVE = {
 }
 
 
-def connect_to_redis(settings: Settings, timeout_s: float = WORKER_TTL_S + 5) -> redis.Redis:
-    """A client that connects when it is used; by default for a worker, which waits for answers."""
+def connect_to_redis(settings: Settings, timeout_s: float = ANSWERS_WITHIN_S) -> redis.Redis:
+    """A client that connects when it is used; by default for a worker, which waits for jobs."""
     password = settings.redis_password or read_password(settings.key_dir, "redis")
-    # Jobs may be enqueued or begun twice without harm, so a few retries are welcome here.
+    # Jobs may be enqueued or begun twice without harm, so a few retries are welcome here; but where there was no
+    # answer in time, no second one is waited for.
     return redis.Redis.from_url(
         settings.rq_redis_url,
         password=password or None,
@@ -55,7 +58,7 @@ def connect_to_redis(settings: Settings, timeout_s: float = WORKER_TTL_S + 5) ->
         socket_keepalive=True,
         socket_keepalive_options=KEEPALIVE,
         health_check_interval=10,
-        retry=Retry(ConstantBackoff(0.1), 2),
+        retry=Retry(ConstantBackoff(0.1), 2, supported_errors=(redis.ConnectionError,)),
     )
 
 
@@ -78,6 +81,7 @@ class Worker(rq.SimpleWorker):
     """RQ's worker, quiet: it would log a line a job, and set up a log of its own. Ends when it is not to work."""
 
     max_connection_wait_time = 1.0
+    connection_timeout = ANSWERS_WITHIN_S
 
     def __init__(self, queue: str, client: redis.Redis, may_work: Callable[[], bool], runs: Runs) -> None:
         self._may_work = may_work

@@ -372,9 +372,27 @@ def test_a_frozen_redis_delays_hits_and_no_more(
         put_until_counted(database, store, 1, 20)
         own_redis.send(signal.SIGSTOP)
         put(store, make_hit())
-        assert poll(lambda: "waiting" in worker.actions(), 30), "the schedule does not wait for ever"
+        assert poll(lambda: "waiting" in worker.actions(), 45), "the schedule does not wait for ever"
         own_redis.send(signal.SIGCONT)
         assert poll(lambda: pageviews(database) == 2, 20)
+
+
+def test_a_redis_that_freezes_within_a_job_is_noticed_too(
+    database: Database, settings: Settings, store: Store, own_redis: OwnRedis
+) -> None:
+    client: Any = redis.Redis.from_url(own_redis.url)
+    with running(settings, REDIS_URL=own_redis.url) as worker:
+        put_until_counted(database, store, 1, 20)
+        with database.connect() as other, other.transaction():
+            other.execute("lock table rollup_pages in access exclusive mode")
+            put(store, make_hit())
+            assert poll(lambda: client.hget("rq:job:refresh", "status") == b"started", 10)
+            own_redis.send(signal.SIGSTOP)
+        assert poll(lambda: pageviews(database) == 2, 20), "it is counted, and now to be put away"
+        put(store, make_hit())
+        assert poll(lambda: "waiting" in worker.actions(), 45), "the worker does not wait for ever"
+        own_redis.send(signal.SIGCONT)
+        assert poll(lambda: pageviews(database) == 3, 20)
 
 
 # Processes ----------------------------------------------------------------------------------------------------------
