@@ -273,6 +273,7 @@ def servers_of(settings: Settings) -> tuple[Postgres, Redis]:
         data_dir / "redis",
         settings.redis_port,
         read_password(settings.key_dir, "redis"),
+        max_memory_mb=settings.redis_max_memory_mb,
     )
     postgres.initialise()
     redis.initialise()

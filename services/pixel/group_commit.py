@@ -46,6 +46,8 @@ DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
+# Of Redis's maxmemory: at the bound itself Redis would refuse the rollup's jobs too, which are tiny.
+MAX_MEMORY_SHARE = 0.9
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 # Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
 HIT_OVERHEAD_BYTES = 320
@@ -316,10 +318,11 @@ class GroupCommit:
             return data
 
     async def look(self) -> None:
-        """Ask Redis how long the stream is: keeps the state true while no hit comes."""
+        """Ask Redis how much waits on the stream: keeps the state true while no hit comes."""
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
                 length = await self._redis.xlen(STREAM)
+                memory = await self._redis.info("memory")
                 oldest = await self._redis.xrange(STREAM, count=1) if self._release_behind else []
         except (RedisError, OSError, TimeoutError):
             self._note_redis(away=True)
@@ -327,11 +330,18 @@ class GroupCommit:
         if self._spool.is_empty:
             self._note_redis(away=False)  # else draining tells: a Redis that reads may still refuse to write
             self._release_holds(oldest[0][0].decode() if oldest else "")
-        if (length >= self._max_stream_entries) != self.stream_full:
-            self.stream_full = not self.stream_full
-            self._log.error("stream-full" if self.stream_full else "stream-has-room", entries=length)
+        self._note_room(length, memory["used_memory"], memory["maxmemory"])
         if not self._spool.is_full:
             self.durable = True
+
+    def _note_room(self, entries: int, used_bytes: int, most_bytes: int) -> None:
+        """Keep in mind whether Redis has room for more; ``most_bytes`` 0: it takes what the machine has."""
+        is_full = entries >= self._max_stream_entries or 0 < most_bytes * MAX_MEMORY_SHARE <= used_bytes
+        if is_full != self.stream_full:
+            self.stream_full = is_full
+            self._log.error(
+                "stream-full" if is_full else "stream-has-room", entries=entries, used_bytes=used_bytes
+            )
 
     def _release_holds(self, oldest_id: str) -> None:
         """Let keys go once what came from the spool is enriched: the stream has nothing left of it."""

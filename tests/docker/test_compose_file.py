@@ -121,6 +121,13 @@ def test_every_setting_of_the_owner_reaches_the_services() -> None:
     assert passed.keys() <= {s.name for s in CATALOGUE}, "a setting that does not exist"
 
 
+def test_redis_has_the_catalogue_s_memory() -> None:
+    default = next(s.default for s in CATALOGUE if s.name == "REDIS_MAX_MEMORY_MB")
+    script = SERVICES["redis"]["command"][2]
+    assert f"maxmemory ${{REDIS_MAX_MEMORY_MB:-{default}}}mb\n" in script
+    assert "maxmemory-policy noeviction\n" in script
+
+
 def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:
     for setting in CATALOGUE:
         if setting.group == "site":

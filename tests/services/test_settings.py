@@ -50,6 +50,7 @@ MISTAKES = {
     "METRICS_PORT": ("-1", "65536"),
     "REDIS_URL": ("127.0.0.1:6379", "http://127.0.0.1/", "redis://127.0.0.1:port/"),
     "RQ_REDIS_URL": ("postgresql://127.0.0.1/",),
+    "REDIS_MAX_MEMORY_MB": ("15", "1g"),
     "DATABASE_URL": ("redis://127.0.0.1/", "footfall", "postgresql://127.0.0.1:99999/footfall"),
     "POSTGRES_PORT": ("x",),
     "REDIS_PORT": ("0",),

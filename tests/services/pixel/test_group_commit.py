@@ -459,6 +459,23 @@ async def test_while_the_stream_is_full_hits_go_to_the_spool(parts: Parts, redis
     assert [a for a in parts.log.actions if a.startswith("stream")] == ["stream-full", "stream-has-room"]
 
 
+async def test_near_the_limit_of_redis_memory_hits_go_to_the_spool(parts: Parts, own_redis: OwnRedis) -> None:
+    """Before the limit itself: there Redis would refuse the rollup's jobs too."""
+    client: Any = redis.Redis.from_url(own_redis.url)
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.93))
+    await commit.look()
+    assert commit.degraded() == ["stream is full"]
+    assert all(await asyncio.gather(*submit(commit, 3)))
+    assert client.xlen(STREAM) == 1
+    assert client.set("a job", "x"), "others may still write"
+    client.config_set("maxmemory", client.info("memory")["used_memory"] * 2)
+    await commit.look()
+    await until(lambda: not commit.degraded())
+    assert [group.hits for group in groups_in(own_redis.url)] == [1, 3]
+
+
 async def test_looking_tells_whether_redis_is_there(parts: Parts, own_redis: OwnRedis) -> None:
     commit = parts.make(own_redis.url)
     await commit.look()
