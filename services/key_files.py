@@ -7,7 +7,9 @@ import os
 import secrets
 from pathlib import Path
 
-PASSWORDS = ("database", "redis", "analyst", "grafana_reader", "grafana_explorer", "grafana_admin")
+PASSWORDS = (
+    "database", "redis", "enricher", "rollup", "analyst", "grafana_reader", "grafana_explorer", "grafana_admin",
+)  # fmt: skip
 
 
 def sync_directory(directory: Path) -> None:

@@ -14,7 +14,6 @@ from services.database import connect, make_partitions, place_of_database, wait_
 from services.key_files import make_passwords, read_password
 from services.logs import make_logger
 from services.migrate.runner import (
-    PASSWORD_ROLES,
     MigrationError,
     migrate,
     set_passwords,
@@ -58,9 +57,7 @@ def main(arguments: list[str]) -> int:
             )
             former = set_timezone(connection, settings.report_timezone.key)
             set_sites(connection, settings.sites)
-            set_passwords(
-                connection, {role: read_password(settings.key_dir, role) for role in PASSWORD_ROLES}
-            )
+            set_passwords(connection, lambda name: read_password(settings.key_dir, name))
             make_partitions(connection)
     except MigrationError as error:
         log.error("migration-failed", problem=str(error))
