@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench check rebuild replay renormalise urls migrate lint types generated lock
+.PHONY: help run test bench check rebuild replay renormalise urls migrate lint types advisories generated lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ lint: $(DEV) ## Check style
 
 types: $(DEV) ## Check types
 	@$(VENV)/bin/mypy
+
+advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
+	@$(PY) -m tools.advisories
 
 generated: $(DEV) ## Write the files that are made from others: .env.example, the tracker, dashboards
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example

@@ -20,3 +20,8 @@ alter function make_hits_partition(date) security definer set search_path = publ
 alter function open_hits_day(date) security definer set search_path = public, pg_temp;
 alter function close_hits_day(date) security definer set search_path = public, pg_temp;
 revoke execute on function make_hits_partition(date), open_hits_day(date), close_hits_day(date) from public;
+
+-- One viewer cannot take all connections of the server, of which the services need a dozen.
+alter role grafana_reader connection limit 20;
+alter role grafana_explorer connection limit 10;
+alter role analyst connection limit 20;

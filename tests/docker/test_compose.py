@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from services.key_files import PASSWORDS_FOR
 from tests.docker.test_compose_file import COMPOSE_COMMANDS, ROOT, environ, need_compose
 from tools.servers import free_port
 
@@ -86,7 +87,7 @@ class Stack:
 
     def password(self, name: str) -> str:
         """One of the passwords that the stack made up."""
-        return self.execute("postgres", "cat", f"/keys/passwords/{name}").stdout
+        return self.compose("run", "--rm", "-T", "passwords", "password", name).strip()
 
     def keys(self) -> set[str]:
         """The files of sealing and session keys."""
@@ -276,6 +277,12 @@ def test_passwords_are_in_their_volume_only(stack: Stack) -> None:
         container = stack.inspect(name)
         seen += json.dumps(container) + docker("top", container["Id"], "-eo", "pid,args")
     assert not [password for password in passwords if password in seen]
+
+
+@pytest.mark.parametrize("name", sorted(PASSWORDS_FOR.keys() - {"grafana"}))
+def test_a_container_sees_its_own_passwords_only(stack: Stack, name: str) -> None:
+    seen = stack.execute(name, "ls", "/keys/passwords").stdout.split()
+    assert sorted(seen) == sorted(PASSWORDS_FOR[name])
 
 
 def test_nobody_is_in_the_logs(stack: Stack) -> None:
