@@ -50,6 +50,9 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments[:1] == ["password"]:
         return show_password(settings, arguments[1:])
+    if arguments:
+        log.error("unknown-command", problem="give no argument, `passwords`, or `password NAME`")
+        return 1
     try:
         connection = wait_for(
             f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)})",
