@@ -381,6 +381,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
+def handed_descriptors(environ: Mapping[str, str] | None = None) -> int:
+    """How many listening sockets were handed to this process (``services.listening``); 0: none."""
+    environ = os.environ if environ is None else environ
+    number = environ.get("LISTEN_FDS", "")
+    is_ours = environ.get("LISTEN_PID", "") == str(os.getpid())
+    return int(number) if is_ours and number.isdecimal() else 0
+
+
 def env_example() -> str:
     """The text of ``.env.example``."""
     lines = [

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 import uvloop
 
 from services.hit_stream import connect_async
 from services.key_files import read_password
+from services.listening import BACKLOG, CannotListen, handed_sockets, listen_on_path, listen_on_port
 from services.logs import Logger, make_logger
 from services.metrics import PixelMetrics
 from services.pixel.app import Pixel
@@ -27,50 +26,26 @@ from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.rate_limit import RateLimit
 from services.pixel.spool import DAMAGED_NAME, Spool, SpoolUnusable
 from services.sealing import KeyHolds, SealingKeys
-from services.settings import Settings, SettingsError, load_settings
+from services.settings import Settings, SettingsError, handed_descriptors, load_settings
 
 LOOK_EVERY_S = 1.0
 STOP_WITHIN_S = 5.0
-BACKLOG = 2_048
-
-
-class CannotListen(Exception):
-    """An address is taken or not ours; the text names the setting."""
+# For connections that are open when the pixel is told to stop: their next request is still answered, with
+# `Connection: close`. Under load that is all of them; a reader's idle one is closed after it.
+LAST_REQUESTS_S = 1.0
 
 
 def listen(settings: Settings) -> list[socket.socket]:
-    """The sockets of the pixel. Raises ``CannotListen``."""
-    family = socket.AF_INET6 if ":" in settings.pixel_host else socket.AF_INET
-    server = socket.socket(family)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        server.bind((settings.pixel_host, settings.pixel_port))
-    except OSError as error:
-        raise CannotListen(
-            f"PIXEL_HOST, PIXEL_PORT: cannot listen on {settings.pixel_host} port {settings.pixel_port}: "
-            f"{error.strerror}; stop what listens there or set another PIXEL_PORT"
-        ) from error
-    sockets = [server]
-    if settings.pixel_socket is not None:
-        sockets.append(_listen_on_path(settings.pixel_socket))
+    """The sockets of the pixel: those that were handed over, else its own. Raises ``CannotListen``, OSError."""
+    sockets = handed_sockets(handed_descriptors())
+    if not sockets:
+        sockets.append(listen_on_port(settings.pixel_host, settings.pixel_port))
+        if settings.pixel_socket is not None:
+            # Who may open it may name the client's address.
+            sockets.append(listen_on_path(settings.pixel_socket, "PIXEL_SOCKET"))
     for item in sockets:
-        item.listen(BACKLOG)
         item.setblocking(False)
     return sockets
-
-
-def _listen_on_path(path: Path) -> socket.socket:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    tools = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)  # who may open it may name the client's address: its owner only
-    try:
-        tools.bind(str(path))
-    except OSError as error:
-        raise CannotListen(f"PIXEL_SOCKET: cannot listen on {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(mask)
-    return tools
 
 
 def allow_many_connections() -> None:
@@ -132,6 +107,7 @@ async def run(settings: Settings, log: Logger) -> None:
     pixel.stopping = True
     for listener in listeners:
         listener.close()
+    await server.until_left(LAST_REQUESTS_S)
     server.pre_shutdown()
     commit.stop()  # requests under way are answered once their groups are durable
     with contextlib.suppress(TimeoutError):

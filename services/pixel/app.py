@@ -136,7 +136,13 @@ class Pixel:
         }
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer to any request."""
+        """The answer to any request; the last one of its connection when the pixel stops."""
+        answer = await self._answer(request)
+        if self.stopping and not isinstance(answer, FixedAnswer):
+            answer.force_close()
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
@@ -268,7 +274,7 @@ class Pixel:
             return self._refuse(503, "too-many", answers.UNAVAILABLE_LINE, now_us, site, Retry_After="5")
         if not await durable:  # counted by the group itself
             return refusal(503, "not-durable", answers.UNAVAILABLE_LINE, Retry_After="5")
-        if not cors and not outcome.dropped and fits(request):
+        if not self.stopping and not cors and not outcome.dropped and fits(request):
             return endpoint.accepted
         dropped = f"; dropped={','.join(outcome.dropped)}" if outcome.dropped else ""
         return endpoint.done(f"accepted{dropped}", cors)
