@@ -309,10 +309,10 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
             "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
-    Setting("SPOOL_DIR", "", "path", "Where the pixel keeps hits while Redis does not take them; each pixel its "
+    Setting("SPOOL_DIR", "", "path", "Where pixels keep hits while Redis does not take them, each in a slot of its "
             "own; empty: DATA_DIR/spool.", _optional_path, "machine"),
-    Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool may hold, about 3 million hits a GB; beyond it hits "
-            "are refused (503).", _number(1, 1_000_000), "machine"),
+    Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool of a pixel may hold, about 3 million hits a GB; "
+            "beyond it hits are refused (503).", _number(1, 1_000_000), "machine"),
     Setting("METRICS_HOST", "127.0.0.1", "address", "Address on which a service's metrics answer.", str,
             "machine"),
     Setting("METRICS_PORT", "0", "port", "Port of a service's metrics; 0: any free one.",

@@ -23,8 +23,9 @@ from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
 from services.pixel.connection import PixelServer
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.left_spools import LeftSpools, say_what_was_cut
 from services.pixel.rate_limit import RateLimit
-from services.pixel.spool import DAMAGED_NAME, Spool, SpoolUnusable
+from services.pixel.spool import SpoolUnusable, take_slot
 from services.sealing import KeyHolds, SealingKeys
 from services.settings import Settings, SettingsError, handed_descriptors, load_settings
 
@@ -54,14 +55,14 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _look(commit: GroupCommit, metrics: PixelMetrics) -> None:
+async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) -> None:
     while True:
         await commit.look()
         metrics.heartbeat.set(time.time())
         metrics.groups.set(commit.groups)
         metrics.hits.set(commit.hits)
         metrics.durable.set(commit.durable)
-        metrics.spool_bytes.set(commit.spool_bytes)
+        metrics.spool_bytes.set(commit.spool_bytes + left.waiting_bytes)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -77,9 +78,9 @@ async def run(settings: Settings, log: Logger) -> None:
     metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     password = settings.redis_password or read_password(settings.key_dir, "redis")
     client = connect_async(settings.redis_url, password, timeout_s=SEND_WITHIN_S)
-    spool = Spool(settings.spool_dir, settings.spool_max_mb * 1_000_000)
-    if spool.cut_bytes:
-        log.error("spool-cut", bytes=spool.cut_bytes, kept_as=str(settings.spool_dir / DAMAGED_NAME))
+    spool_bytes = settings.spool_max_mb * 1_000_000
+    spool = take_slot(settings.spool_dir, spool_bytes)
+    say_what_was_cut(spool, log)
     commit = GroupCommit(
         client,
         SealingKeys(settings.key_dir),
@@ -99,7 +100,10 @@ async def run(settings: Settings, log: Logger) -> None:
         day_of=days.day_of,
     )
     committing = asyncio.create_task(commit.run())
-    beside = [asyncio.create_task(work) for work in (commit.drain(), _look(commit, metrics))]
+    left = LeftSpools(settings.spool_dir, spool_bytes, settings.key_dir, commit, client, log)
+    beside = [
+        asyncio.create_task(work) for work in (commit.drain(), left.run(), _look(commit, left, metrics))
+    ]
     server = PixelServer(pixel.answer, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]
     log.info("started", port=settings.pixel_port, metrics_port=metrics_port)

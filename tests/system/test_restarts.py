@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.system.load import Load
-from tests.system.stack import Stack, wait_until
+from tests.system.stack import ROOT, Stack, free_ports, wait_until
 
 pytestmark = pytest.mark.system
 # From the signal until the process is gone, on a busy machine: it may still accept.
@@ -58,6 +61,11 @@ def port_of(stack: Stack) -> int:
     return int(stack.environ["PIXEL_PORT"])
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def socket_that_was_answered(stack: Stack) -> socket.socket:
     """A reader's connection that waits for a next request."""
     connection = socket.create_connection(("127.0.0.1", port_of(stack)), timeout=10)
@@ -87,3 +95,30 @@ def test_a_killed_pixel_cuts_only_what_it_had_accepted_and_nobody_is_refused(res
     ]
     assert waited == []
     audit(restarted, load)
+
+
+def test_what_a_second_pixel_of_the_same_folder_left_in_its_spool_is_counted(restarted: Stack) -> None:
+    """As while one takes the place of another: with Redis away both keep hits, then the second is killed."""
+    port = free_ports(1)[0]
+    environ = restarted.environ | {"PIXEL_PORT": str(port), "REDIS_URL": restarted.urls["REDIS_URL"]}
+    second = subprocess.Popen([sys.executable, "-m", "services.pixel"], cwd=ROOT, env=environ)
+    try:
+        wait_until(lambda: listens(port))
+        redis = restarted.kill("redis", signal.SIGSTOP)
+        try:
+            with (
+                Load(port_of(restarted), keep_alive=1, new=0) as own,
+                Load(port, keep_alive=1, new=0) as left,
+            ):
+                wait_for_answers(own, 5)
+                wait_for_answers(left, 5)
+        finally:
+            second.kill()
+            second.wait(20)
+            os.kill(redis, signal.SIGCONT)
+    finally:
+        second.kill()
+    assert (restarted.data_dir / "spool/2/groups").stat().st_size > 0
+    audit(restarted, left)
+    audit(restarted, own)
+    assert (restarted.data_dir / "spool/2/groups").stat().st_size == 0
