@@ -58,3 +58,26 @@ def listen_on_path(path: Path, setting: str) -> socket.socket:
 def handed_sockets(number: int) -> list[socket.socket]:
     """The sockets that were handed over, as ``services.settings.handed_descriptors`` counts them. Raises OSError."""
     return [socket.socket(fileno=FIRST_HANDED + place) for place in range(number)]
+
+
+def lend(port: socket.socket, line: socket.socket) -> None:
+    """Send a listening socket to the other end of a Unix socket. Raises OSError."""
+    socket.send_fds(line, [b"."], [port.fileno()])
+
+
+def borrow(path: Path, within_s: float) -> tuple[socket.socket, socket.socket]:
+    """The socket that the door at ``path`` lends, and the line to the door, which ends with it. Raises OSError.
+
+    Blocks for ``within_s`` at most.
+    """
+    line = socket.socket(socket.AF_UNIX)
+    try:
+        line.settimeout(within_s)
+        line.connect(str(path))
+        _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
+        if not descriptors:
+            raise ConnectionError("the door went before it lent its socket")
+    except OSError:
+        line.close()
+        raise
+    return socket.socket(fileno=descriptors[0]), line

@@ -78,6 +78,7 @@ class Settings:
     pixel_host: str
     pixel_port: int
     pixel_socket: Path | None
+    pixel_door: Path | None
     spool_dir: Path
     spool_max_mb: int
     metrics_host: str
@@ -309,6 +310,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
             "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
+    Setting("PIXEL_DOOR", "", "path", "The Unix socket over which the process `door` lends the pixel's port to "
+            "pixels (Docker); a pixel then takes hits there beside its own port.", _optional_path, "machine"),
     Setting("SPOOL_DIR", "", "path", "Where pixels keep hits while Redis does not take them, each in a slot of its "
             "own; empty: DATA_DIR/spool.", _optional_path, "machine"),
     Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool of a pixel may hold, about 3 million hits a GB; "

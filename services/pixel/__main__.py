@@ -18,6 +18,7 @@ from services.listening import BACKLOG, CannotListen, handed_sockets, listen_on_
 from services.logs import Logger, make_logger
 from services.metrics import PixelMetrics
 from services.pixel.app import Pixel
+from services.pixel.borrowed import BorrowedSocket
 from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
@@ -106,11 +107,18 @@ async def run(settings: Settings, log: Logger) -> None:
     ]
     server = PixelServer(pixel.answer, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]
+    borrowing = None
+    if settings.pixel_door is not None:
+        pixel.borrowed = BorrowedSocket(settings.pixel_door, server, log)
+        borrowing = asyncio.create_task(pixel.borrowed.run())
     log.info("started", port=settings.pixel_port, metrics_port=metrics_port)
     await stopped.wait()
     pixel.stopping = True
     for listener in listeners:
         listener.close()
+    if borrowing is not None:
+        borrowing.cancel()
+        await asyncio.wait([borrowing])
     await server.until_left(LAST_REQUESTS_S)
     server.pre_shutdown()
     commit.stop()  # requests under way are answered once their groups are durable

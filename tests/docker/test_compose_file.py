@@ -51,7 +51,8 @@ def test_a_container_can_write_to_nothing_but_its_volumes_and_tmp(name: str) -> 
 @pytest.mark.parametrize("name", SERVICES)
 def test_nobody_but_the_one_shot_may_write_passwords(name: str) -> None:
     mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords:")]
-    assert mounts == ["passwords:/keys/passwords" + ("" if name == "passwords" else ":ro")]
+    wanted = "passwords:/keys/passwords" + ("" if name == "passwords" else ":ro")
+    assert mounts == ([] if name == "door" else [wanted])
 
 
 def test_only_those_who_seal_and_open_see_the_keys() -> None:
@@ -88,9 +89,15 @@ def test_only_the_rollup_gets_the_key_of_maxmind() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_only_the_pixel_answers_other_machines(name: str) -> None:
+def test_only_the_door_answers_other_machines(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
-        assert (name == "pixel") != port.startswith("127.0.0.1:"), port
+        assert (name == "door") != port.startswith("127.0.0.1:"), port
+
+
+def test_the_door_reaches_nobody_and_lends_its_socket_to_the_pixel_only() -> None:
+    with_socket = {name for name, s in SERVICES.items() if any(m.startswith("door:") for m in s["volumes"])}
+    assert with_socket == {"door", "pixel"}
+    assert [name for name, s in SERVICES.items() if "front" in s.get("networks", [])] == ["door"]
 
 
 def test_the_pixel_and_postgresql_share_no_network() -> None:
