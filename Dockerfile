@@ -1,5 +1,5 @@
 # Footfall's services, one image each:
-#   docker build --build-arg SERVICE=pixel .        (or enricher, rollup, migrate)
+#   docker build --build-arg SERVICE=pixel .        (or door, enricher, rollup, migrate)
 #
 # Plain Dockerfile syntax only, no `# syntax=` line and no `RUN --mount`: docker-compose 1.29 builds with
 # the engine's classic builder. Debian, not Alpine: two dependencies have no musl wheels.
@@ -69,7 +69,7 @@ LABEL org.opencontainers.image.title="Footfall" \
 RUN groupadd --gid 10001 footfall \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin footfall \
-    && install --directory --owner 10001 --group 10001 --mode 0700 /keys /data \
+    && install --directory --owner 10001 --group 10001 --mode 0700 /keys /data /door \
     && install --directory --owner 10001 --group 10001 --mode 0755 /keys/passwords /country \
         /keys/for /keys/for/redis /keys/for/postgres /keys/for/pixel /keys/for/enricher /keys/for/rollup /keys/for/grafana
 ARG SERVICE

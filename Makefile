@@ -74,6 +74,6 @@ generated: $(DEV) ## Write the files that are made from others: .env.example, th
 	@$(PY) -m grafana.build
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
-	@for extra in pixel enricher rollup migrate run dev; do \
+	@for extra in door pixel enricher rollup migrate run dev; do \
 		uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
 			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done

@@ -1,10 +1,12 @@
 """``python -m services.health URL``: exit 0 when the process behind it is well; for health checks of containers.
 
-``/readyz`` must answer 200; ``/metrics`` must show a heartbeat of the last 30 s.
+``/readyz`` must answer 200; ``/metrics`` must show a heartbeat of the last 30 s. In the place of an address, the path
+of a Unix socket: somebody must listen there.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 import urllib.request
@@ -15,6 +17,8 @@ LONGEST_SILENCE_S = 30
 
 def problem_at(url: str, now_s: float) -> str | None:
     """What is wrong; None: nothing."""
+    if url.startswith("/"):
+        return _problem_on(url)
     try:
         with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - of our own services
             text = answer.read().decode()
@@ -25,6 +29,16 @@ def problem_at(url: str, now_s: float) -> str | None:
     beats = [line for line in text.splitlines() if line.startswith(HEARTBEAT)]
     age_s = now_s - float(beats[0].removeprefix(HEARTBEAT)) if beats else now_s
     return f"{url}: no heartbeat for {age_s:.0f} s" if age_s > LONGEST_SILENCE_S else None
+
+
+def _problem_on(path: str) -> str | None:
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(3)
+            probe.connect(path)
+    except OSError as error:
+        return f"{path} does not answer: {error}"
+    return None
 
 
 if __name__ == "__main__":

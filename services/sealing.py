@@ -116,6 +116,10 @@ class KeyFiles:
             if path not in {self._hold_path(name, holder) for name in but}:
                 path.unlink(missing_ok=True)
 
+    def is_holding(self, holder: str) -> bool:
+        """Whether this holder holds any key."""
+        return any(self._directory.glob(f"{self._kind}-*.held-by-{holder}"))
+
     def is_held(self, name: str) -> bool:
         """Whether anybody holds a key."""
         return any(self._directory.glob(f"{self._kind}-{name}.held-by-*"))
@@ -155,6 +159,11 @@ class KeyHolds:
         for files, names in zip(self._kinds, (hours, days), strict=True):
             for name in names:
                 files.hold(name, self._holder)
+
+    @property
+    def are_any(self) -> bool:
+        """Whether a key is held in this name."""
+        return any(files.is_holding(self._holder) for files in self._kinds)
 
     def hold_only(self, hours: Collection[str] = (), days: Collection[str] = ()) -> None:
         """End all holds but these."""

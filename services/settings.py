@@ -78,6 +78,7 @@ class Settings:
     pixel_host: str
     pixel_port: int
     pixel_socket: Path | None
+    pixel_door: Path | None
     spool_dir: Path
     spool_max_mb: int
     metrics_host: str
@@ -310,10 +311,12 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("PIXEL_PORT", "8000", "port", "Port of the pixel.", _PORT, "machine"),
     Setting("PIXEL_SOCKET", "", "path", "A Unix socket on which the pixel listens too, for the owner's own "
             "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
-    Setting("SPOOL_DIR", "", "path", "Where the pixel keeps hits while Redis does not take them; each pixel its "
+    Setting("PIXEL_DOOR", "", "path", "The Unix socket over which the process `door` lends the pixel's port to "
+            "pixels (Docker); a pixel then takes hits there beside its own port.", _optional_path, "machine"),
+    Setting("SPOOL_DIR", "", "path", "Where pixels keep hits while Redis does not take them, each in a slot of its "
             "own; empty: DATA_DIR/spool.", _optional_path, "machine"),
-    Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool may hold, about 3 million hits a GB; beyond it hits "
-            "are refused (503).", _number(1, 1_000_000), "machine"),
+    Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool of a pixel may hold, about 3 million hits a GB; "
+            "beyond it hits are refused (503).", _number(1, 1_000_000), "machine"),
     Setting("METRICS_HOST", "127.0.0.1", "address", "Address on which a service's metrics answer.", str,
             "machine"),
     Setting("METRICS_PORT", "0", "port", "Port of a service's metrics; 0: any free one.",
@@ -382,6 +385,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         values["country_refresh"] = with_key
     values["rq_redis_url"] = values["rq_redis_url"] or values["redis_url"]
     return Settings(**values)
+
+
+def handed_descriptors(environ: Mapping[str, str] | None = None) -> int:
+    """How many listening sockets were handed to this process (``services.listening``); 0: none."""
+    environ = os.environ if environ is None else environ
+    number = environ.get("LISTEN_FDS", "")
+    is_ours = environ.get("LISTEN_PID", "") == str(os.getpid())
+    return int(number) if is_ours and number.isdecimal() else 0
 
 
 def env_example() -> str:

@@ -89,7 +89,7 @@ def requirements(*extras: str) -> set[str]:
 
 
 def test_the_processes_are_known() -> None:
-    assert PROCESSES == ["enricher", "migrate", "pixel", "rollup"]
+    assert PROCESSES == ["door", "enricher", "migrate", "pixel", "rollup"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

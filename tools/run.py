@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from urllib.parse import quote
 import psycopg
 
 from services.key_files import make_passwords, read_password
+from services.listening import CannotListen, listen_on_path, listen_on_port
 from services.settings import Settings, SettingsError, load_settings
 from tools import country_data
 from tools.servers import (
@@ -96,6 +98,8 @@ class Supervisor:
 
     run_folder: Path
     children: list[Child] = field(default_factory=list)
+    # On which the pixel accepts: they stay open while it is started again, and connections wait in them.
+    sockets: list[socket.socket] = field(default_factory=list)
     # Set by a signal handler: a plain flag, because an Event's lock may be held by the very code it interrupts.
     stopping: bool = False
 
@@ -147,6 +151,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all children in order."""
+        for item in self.sockets:
+            item.close()  # the pixel's own copies go with it: nobody is left waiting for what does not come
         by_name = {child.name: child for child in self.children}
         for name in STOP_ORDER:
             child = by_name.get(name)
@@ -206,8 +212,6 @@ class Stack:
             "METRICS_PORT": str(self.metrics_ports.get(name, 0)),
             "PYTHONUNBUFFERED": "1",
         }
-        if name == "pixel":
-            ours["PIXEL_SOCKET"] = str(pixel_socket(data_dir))
         return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
 
 
@@ -296,20 +300,37 @@ def server_child(
     return Child(name, start, stop_signal, server.is_ready)
 
 
-def service_child(stack: Stack, name: str) -> Child:
+def pixel_sockets(settings: Settings) -> list[socket.socket]:
+    """What the pixel listens on, for readers and for the owner's tools. Raises ``ServerError``."""
+    try:
+        return [
+            listen_on_port(settings.pixel_host, settings.pixel_port),
+            listen_on_path(pixel_socket(settings.data_dir), "DATA_DIR"),
+        ]
+    except CannotListen as error:
+        raise ServerError(str(error)) from error
+
+
+def handing_over(sockets: list[socket.socket]) -> list[str | Path]:
+    """What stands before a program that is to get these sockets."""
+    numbers = ",".join(str(item.fileno()) for item in sockets)
+    return [sys.executable, "-I", "-S", ROOT / "tools/hand_over.py", numbers] if sockets else []
+
+
+def service_child(stack: Stack, name: str, sockets: list[socket.socket]) -> Child:
     """One of our services as a child; its words go where the supervisor's go."""
 
     def start() -> subprocess.Popen[bytes]:
         # With the supervisor gone there is nobody to stop them in order, and nothing that a kill could lose.
         return spawn(
-            [sys.executable, "-m", f"services.{name}"],
+            [*handing_over(sockets), sys.executable, "-m", f"services.{name}"],
             death_signal=signal.SIGKILL,
             environ=stack.environ(name),
+            inherited=sockets,
         )
 
     def is_ready() -> bool:
-        port = stack.settings.pixel_port if name == "pixel" else stack.metrics_ports[name]
-        return not port_is_free(port)
+        return not port_is_free(stack.metrics_ports[name])
 
     return Child(name, start, signal.SIGTERM, is_ready)
 
@@ -399,7 +420,9 @@ def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
     make_database(stack, postgres)
     migrate(stack)
     country_data.provide(settings.country_database, say)
-    supervisor.add(*(service_child(stack, name) for name in ("enricher", "rollup", "pixel")))
+    supervisor.add(*(service_child(stack, name, []) for name in ("enricher", "rollup")))
+    supervisor.sockets = pixel_sockets(settings)
+    supervisor.add(service_child(stack, "pixel", supervisor.sockets))
     if stack.grafana and port_is_free(settings.grafana_port):
         supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
     elif stack.grafana:

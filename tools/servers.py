@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,8 +189,9 @@ def spawn(
     death_signal: int = signal.SIGTERM,
     environ: dict[str, str] | None = None,
     log: Path | None = None,
+    inherited: Sequence[socket.socket] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own that ends when this process ends.
+    """Start a child in a session of its own that ends when this process ends; it has the sockets ``inherited``.
 
     Call it from the main thread: Linux ties the child to the thread that started it.
     """
@@ -212,6 +213,7 @@ def spawn(
             stderr=output,
             env=environ,
             cwd="/" if as_server else None,
+            pass_fds=[item.fileno() for item in inherited],
         )
 
 

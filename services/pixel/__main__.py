@@ -4,73 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 import uvloop
 
 from services.hit_stream import connect_async
 from services.key_files import read_password
+from services.listening import BACKLOG, CannotListen, handed_sockets, listen_on_path, listen_on_port
 from services.logs import Logger, make_logger
 from services.metrics import PixelMetrics
 from services.pixel.app import Pixel
+from services.pixel.borrowed import BorrowedSocket
 from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
 from services.pixel.connection import PixelServer
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.left_spools import LeftSpools, say_what_was_cut
 from services.pixel.rate_limit import RateLimit
-from services.pixel.spool import DAMAGED_NAME, Spool, SpoolUnusable
+from services.pixel.spool import SpoolUnusable, take_slot
 from services.sealing import KeyHolds, SealingKeys
-from services.settings import Settings, SettingsError, load_settings
+from services.settings import Settings, SettingsError, handed_descriptors, load_settings
 
 LOOK_EVERY_S = 1.0
 STOP_WITHIN_S = 5.0
-BACKLOG = 2_048
-
-
-class CannotListen(Exception):
-    """An address is taken or not ours; the text names the setting."""
+# For connections that are open when the pixel is told to stop: their next request is still answered, with
+# `Connection: close`. Under load that is all of them; a reader's idle one is closed after it.
+LAST_REQUESTS_S = 1.0
 
 
 def listen(settings: Settings) -> list[socket.socket]:
-    """The sockets of the pixel. Raises ``CannotListen``."""
-    family = socket.AF_INET6 if ":" in settings.pixel_host else socket.AF_INET
-    server = socket.socket(family)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        server.bind((settings.pixel_host, settings.pixel_port))
-    except OSError as error:
-        raise CannotListen(
-            f"PIXEL_HOST, PIXEL_PORT: cannot listen on {settings.pixel_host} port {settings.pixel_port}: "
-            f"{error.strerror}; stop what listens there or set another PIXEL_PORT"
-        ) from error
-    sockets = [server]
-    if settings.pixel_socket is not None:
-        sockets.append(_listen_on_path(settings.pixel_socket))
+    """The sockets of the pixel: those that were handed over, else its own. Raises ``CannotListen``, OSError."""
+    sockets = handed_sockets(handed_descriptors())
+    if not sockets:
+        sockets.append(listen_on_port(settings.pixel_host, settings.pixel_port))
+        if settings.pixel_socket is not None:
+            # Who may open it may name the client's address.
+            sockets.append(listen_on_path(settings.pixel_socket, "PIXEL_SOCKET"))
     for item in sockets:
-        item.listen(BACKLOG)
         item.setblocking(False)
     return sockets
-
-
-def _listen_on_path(path: Path) -> socket.socket:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    tools = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)  # who may open it may name the client's address: its owner only
-    try:
-        tools.bind(str(path))
-    except OSError as error:
-        raise CannotListen(f"PIXEL_SOCKET: cannot listen on {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(mask)
-    return tools
 
 
 def allow_many_connections() -> None:
@@ -79,14 +56,14 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _look(commit: GroupCommit, metrics: PixelMetrics) -> None:
+async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) -> None:
     while True:
         await commit.look()
         metrics.heartbeat.set(time.time())
         metrics.groups.set(commit.groups)
         metrics.hits.set(commit.hits)
         metrics.durable.set(commit.durable)
-        metrics.spool_bytes.set(commit.spool_bytes)
+        metrics.spool_bytes.set(commit.spool_bytes + left.waiting_bytes)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -102,9 +79,9 @@ async def run(settings: Settings, log: Logger) -> None:
     metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     password = settings.redis_password or read_password(settings.key_dir, "redis")
     client = connect_async(settings.redis_url, password, timeout_s=SEND_WITHIN_S)
-    spool = Spool(settings.spool_dir, settings.spool_max_mb * 1_000_000)
-    if spool.cut_bytes:
-        log.error("spool-cut", bytes=spool.cut_bytes, kept_as=str(settings.spool_dir / DAMAGED_NAME))
+    spool_bytes = settings.spool_max_mb * 1_000_000
+    spool = take_slot(settings.spool_dir, spool_bytes)
+    say_what_was_cut(spool, log)
     commit = GroupCommit(
         client,
         SealingKeys(settings.key_dir),
@@ -124,14 +101,25 @@ async def run(settings: Settings, log: Logger) -> None:
         day_of=days.day_of,
     )
     committing = asyncio.create_task(commit.run())
-    beside = [asyncio.create_task(work) for work in (commit.drain(), _look(commit, metrics))]
+    left = LeftSpools(settings.spool_dir, spool_bytes, settings.key_dir, commit, client, log)
+    beside = [
+        asyncio.create_task(work) for work in (commit.drain(), left.run(), _look(commit, left, metrics))
+    ]
     server = PixelServer(pixel.answer, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]
+    borrowing = None
+    if settings.pixel_door is not None:
+        pixel.borrowed = BorrowedSocket(settings.pixel_door, server, log)
+        borrowing = asyncio.create_task(pixel.borrowed.run())
     log.info("started", port=settings.pixel_port, metrics_port=metrics_port)
     await stopped.wait()
     pixel.stopping = True
     for listener in listeners:
         listener.close()
+    if borrowing is not None:
+        borrowing.cancel()
+        await asyncio.wait([borrowing])
+    await server.until_left(LAST_REQUESTS_S)
     server.pre_shutdown()
     commit.stop()  # requests under way are answered once their groups are durable
     with contextlib.suppress(TimeoutError):

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from services.metrics import PixelMetrics
 from services.pixel import answers, pages
 from services.pixel.answers import page_answer, pixel_answer, refusal, text_answer
+from services.pixel.borrowed import BorrowedSocket
 from services.pixel.client_address import ClientAddress
 from services.pixel.collect import (
     Accepted,
@@ -116,6 +117,7 @@ class Pixel:
         self._metrics = metrics
         self._day_of = day_of
         self.stopping = False
+        self.borrowed: BorrowedSocket | None = None  # where readers come by the door
         # Names that the owner chose answer beside the usual ones, which stand on pages already.
         names = {DEFAULT_ENDPOINT_NAME, settings.endpoint_name}
         nothing, image = _endpoint(is_image=False), _endpoint(is_image=True)
@@ -136,7 +138,13 @@ class Pixel:
         }
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer to any request."""
+        """The answer to any request; the last one of its connection when the pixel stops."""
+        answer = await self._answer(request)
+        if self.stopping and not isinstance(answer, FixedAnswer):
+            answer.force_close()
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
@@ -153,7 +161,8 @@ class Pixel:
     def _readyz(self) -> web.Response:
         if self.stopping:
             return text_answer(503, "stopping\n", Retry_After="5")
-        degraded = ", ".join(self._commit.degraded())
+        is_cut_off = self.borrowed is not None and not self.borrowed.is_held
+        degraded = ", ".join([*self._commit.degraded(), *(["door"] if is_cut_off else [])])
         if not self._commit.durable:
             return text_answer(503, f"not ready; degraded: {degraded or 'keys'}\n", Retry_After="5")
         return text_answer(200, f"ready; degraded: {degraded}\n" if degraded else "ready\n")
@@ -268,7 +277,7 @@ class Pixel:
             return self._refuse(503, "too-many", answers.UNAVAILABLE_LINE, now_us, site, Retry_After="5")
         if not await durable:  # counted by the group itself
             return refusal(503, "not-durable", answers.UNAVAILABLE_LINE, Retry_After="5")
-        if not cors and not outcome.dropped and fits(request):
+        if not self.stopping and not cors and not outcome.dropped and fits(request):
             return endpoint.accepted
         dropped = f"; dropped={','.join(outcome.dropped)}" if outcome.dropped else ""
         return endpoint.done(f"accepted{dropped}", cors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_BODY_BYTES = 64 * 1024
 # Cookies of the pixel's host and long Referers must not lose a hit; nginx takes 32 KiB too.
 MAX_HEADER_BYTES = 32 * 1024
 KEEPALIVE_S = 75.0
+LOOK_EVERY_S = 0.01
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -64,6 +66,12 @@ class PixelServer(web.Server):
         loop = self._loop
         limit = MAX_BODY_BYTES
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
+
+    async def until_left(self, within_s: float) -> None:
+        """Until no connection is open, or the time is up."""
+        deadline = self._loop.time() + within_s
+        while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - aiohttp has no event for it
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def __call__(self) -> Any:
         return self._protocol(

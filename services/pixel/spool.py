@@ -5,6 +5,10 @@ before anybody is answered, sent in order when Redis is back, and emptied when a
 it is sent again: a group is known by its number, so what was sent before changes nothing. A torn record at the
 end was never answered and is cut off.
 
+SPOOL_DIR has slots for several pixels, each with a file of its own: the folder itself, then folders by number. A
+pixel takes the first that no running one has (flock). What a pixel left behind that runs no more is sent on by
+another (``left_spools``).
+
 The groups stay sealed. While one waits here its sealing key is held (``services.sealing.KeyHolds``), because the
 enricher destroys the key of an hour of which the stream has nothing left.
 """
@@ -29,10 +33,16 @@ HOLDER_NAME = "holder"
 DAMAGED_NAME = "damaged"
 # A record is a group, and a group is under 1 MiB: a longer length is a torn or foreign file.
 MAX_RECORD_BYTES = 4 << 20
+# Two while pixels take turns; more only where somebody runs more.
+MAX_SLOTS = 16
 
 
 class SpoolUnusable(Exception):
     """The folder cannot be used; the text names the setting and says what to do."""
+
+
+class SpoolTaken(SpoolUnusable):
+    """Another process uses the folder."""
 
 
 class SpoolFull(Exception):
@@ -40,10 +50,11 @@ class SpoolFull(Exception):
 
 
 class Spool:
-    """The spool of one pixel process. All methods block on the disk; none is called from two threads at once."""
+    """The spool of one pixel process: a slot. Methods block on the disk; none is called from two threads at once."""
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self.directory = directory
         path = directory / FILE_NAME
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,13 +66,21 @@ class Spool:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise SpoolUnusable(f"SPOOL_DIR: another pixel uses {directory}; give each its own") from error
+            raise SpoolTaken(f"SPOOL_DIR: another pixel uses {directory}") from error
         holder = directory / HOLDER_NAME
         make_once(holder, secrets.token_hex(8).encode())
         self.holder = holder.read_text()  # in whose name keys are held
         self._sent = 0  # bytes of records that were sent
         self._end = self._last_whole_record()
         self.cut_bytes = self._cut_off(directory)
+
+    @classmethod
+    def if_free(cls, directory: Path, max_bytes: int) -> Spool | None:
+        """The spool there; None where another process uses it. Raises ``SpoolUnusable``."""
+        try:
+            return cls(directory, max_bytes)
+        except SpoolTaken:
+            return None
 
     def _cut_off(self, directory: Path) -> int:
         """Set aside what is no whole record: a torn end was never answered, but a damaged disk may hide more."""
@@ -164,3 +183,16 @@ class Spool:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
+
+
+def slots_of(directory: Path) -> list[Path]:
+    """The folders in SPOOL_DIR for a pixel each, whether they are there or not."""
+    return [directory, *(directory / str(number) for number in range(2, MAX_SLOTS + 1))]
+
+
+def take_slot(directory: Path, max_bytes: int) -> Spool:
+    """The first slot that is free. Raises ``SpoolUnusable``."""
+    for slot in slots_of(directory):
+        if spool := Spool.if_free(slot, max_bytes):
+            return spool
+    raise SpoolUnusable(f"SPOOL_DIR: {MAX_SLOTS} pixels use {directory} already")

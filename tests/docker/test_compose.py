@@ -28,7 +28,7 @@ from tools.servers import free_port
 
 pytestmark = pytest.mark.docker
 
-SERVICES = ("redis", "postgres", "pixel", "enricher", "rollup")
+SERVICES = ("redis", "postgres", "door", "pixel", "enricher", "rollup")
 ONE_SHOTS = ("passwords", "migrate")
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"
 # A first build fetches some 150 MB of wheels; afterwards the engine's cache has them.
@@ -56,7 +56,7 @@ class Stack:
         return answer.stdout
 
     def up(self) -> None:
-        """Start all but Grafana and wait until the five services are healthy."""
+        """Start all but Grafana and wait until all services are healthy."""
         self.compose("up", "--build", "--detach", *ONE_SHOTS, *SERVICES, timeout_s=UP_WITHIN_S)
         wait_until(
             lambda: all(self.state(name).get("Health", {}).get("Status") == "healthy" for name in SERVICES),
@@ -174,7 +174,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         print(logs)  # pytest shows it with a failure only
 
 
-def test_five_services_are_healthy_and_the_one_shots_are_done(stack: Stack) -> None:
+def test_the_services_are_healthy_and_the_one_shots_are_done(stack: Stack) -> None:
     for name in SERVICES:
         assert stack.state(name)["Health"]["Status"] == "healthy"
         assert stack.inspect(name)["RestartCount"] == 0
@@ -221,11 +221,11 @@ def test_an_image_holds_its_own_service_only(stack: Stack, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_ports_are_published_to_this_machine_but_the_pixel_s(stack: Stack, name: str) -> None:
+def test_ports_are_published_to_this_machine_but_the_door_s(stack: Stack, name: str) -> None:
     published = stack.inspect(name)["NetworkSettings"]["Ports"]
     addresses = {binding["HostIp"] for bindings in published.values() for binding in bindings or []}
-    everywhere = {"0.0.0.0", "::"}  # noqa: S104 - what the pixel is published on
-    wanted = {"pixel": everywhere, "redis": {"127.0.0.1"}, "postgres": {"127.0.0.1"}}
+    everywhere = {"0.0.0.0", "::"}  # noqa: S104 - what the pixel's port is published on
+    wanted = {"door": everywhere, "redis": {"127.0.0.1"}, "postgres": {"127.0.0.1"}}
     assert addresses <= wanted.get(name, set())
     assert bool(addresses) == (name in wanted)
 
@@ -288,7 +288,7 @@ def test_a_container_sees_its_own_passwords_only(stack: Stack, name: str) -> Non
 def test_nobody_is_in_the_logs(stack: Stack) -> None:
     logs = stack.compose("logs", "--no-color", "pixel", "enricher", "rollup", "postgres", "redis")
     gateways = {
-        network["Gateway"] for network in stack.inspect("pixel")["NetworkSettings"]["Networks"].values()
+        network["Gateway"] for network in stack.inspect("door")["NetworkSettings"]["Networks"].values()
     }
     assert logs
     assert AGENT not in logs

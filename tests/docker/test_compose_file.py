@@ -49,7 +49,7 @@ def test_a_container_can_write_to_nothing_but_its_volumes_and_tmp(name: str) -> 
     assert "privileged" not in service and "cap_add" not in service
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS)
+@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS - {"door"})
 def test_a_container_reads_its_own_passwords_only(name: str) -> None:
     mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords")]
     assert mounts == [f"passwords-{name}:/keys/passwords:ro"]
@@ -102,9 +102,15 @@ def test_a_service_works_as_a_role_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_only_the_pixel_answers_other_machines(name: str) -> None:
+def test_only_the_door_answers_other_machines(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
-        assert (name == "pixel") != port.startswith("127.0.0.1:"), port
+        assert (name == "door") != port.startswith("127.0.0.1:"), port
+
+
+def test_the_door_reaches_nobody_and_lends_its_socket_to_the_pixel_only() -> None:
+    with_socket = {name for name, s in SERVICES.items() if any(m.startswith("door:") for m in s["volumes"])}
+    assert with_socket == {"door", "pixel"}
+    assert [name for name, s in SERVICES.items() if "front" in s.get("networks", [])] == ["door"]
 
 
 def test_the_pixel_and_postgresql_share_no_network() -> None:

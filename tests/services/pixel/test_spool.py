@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HEAD, Spool, SpoolFull, SpoolUnusable
+from services.pixel.spool import (
+    DAMAGED_NAME,
+    FILE_NAME,
+    HEAD,
+    MAX_SLOTS,
+    Spool,
+    SpoolFull,
+    SpoolUnusable,
+    take_slot,
+)
 
 ROOMY = 1 << 20
 
@@ -134,3 +143,25 @@ def test_the_holder_of_keys_is_the_same_after_a_restart(tmp_path: Path) -> None:
     again = Spool(tmp_path, ROOMY)
     assert (again.holder, len(holder)) == (holder, 16)
     again.close()
+
+
+def test_pixels_beside_each_other_have_a_slot_each(tmp_path: Path) -> None:
+    first, second = take_slot(tmp_path, ROOMY), take_slot(tmp_path, ROOMY)
+    assert first.directory == tmp_path, "where the version before had its only one"
+    assert second.directory.parent == tmp_path
+    assert first.holder != second.holder
+    first.append(b"first")
+    second.append(b"second")
+    first.close()
+    third = take_slot(tmp_path, ROOMY)
+    assert (third.directory, drain(third), drain(second)) == (tmp_path, [b"first"], [b"second"])
+    second.close()
+    third.close()
+
+
+def test_no_slot_left_is_an_error(tmp_path: Path) -> None:
+    taken = [take_slot(tmp_path, ROOMY) for _ in range(MAX_SLOTS)]
+    with pytest.raises(SpoolUnusable, match="SPOOL_DIR"):
+        take_slot(tmp_path, ROOMY)
+    for spool in taken:
+        spool.close()

@@ -1,0 +1,124 @@
+"""The pixel is started again under load: nobody is refused, nothing that was answered is lost or counted twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.load import Load
+from tests.system.stack import ROOT, Stack, free_ports, wait_until
+
+pytestmark = pytest.mark.system
+# From the signal until the process is gone, on a busy machine: it may still accept.
+DYING_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def restarted(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack whose pixel these tests end; no limit, as all hits come from one address."""
+    return make_stack(RATE_LIMIT="0")
+
+
+def restart(stack: Stack, number: int, load: Load) -> float:
+    """End the pixel while readers come, until the next one answers them; when the signal was sent."""
+    wait_for_answers(load)
+    sent_at = time.monotonic()
+    former = stack.kill("pixel", number)
+    wait_until(lambda: stack.pid("pixel") != former, 20, pause_s=0.01)
+    wait_for_answers(load)
+    return sent_at
+
+
+def wait_for_answers(load: Load, number: int = 100) -> None:
+    wanted = len(load.answered) + number
+    wait_until(lambda: len(load.answered) >= wanted, 30, pause_s=0.01)
+
+
+def audit(stack: Stack, load: Load) -> None:
+    """Each answered hit is stored, once, and the rest of the stack agrees."""
+    wait_until(lambda: not stack.query("select 1 from rollup_pending limit 1"), 60)
+    wait_until(
+        lambda: (
+            stack.query("select count(*) from hits where hit_id = any(%s::uuid[])", load.answered)
+            == [(len(set(load.answered)),)]
+        ),
+        60,
+    )
+    assert len(load.answered) == len(set(load.answered))
+    assert stack.query("select count(*) - count(distinct hit_id) from hits") == [(0,)]
+    done = stack.make("check", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def port_of(stack: Stack) -> int:
+    return int(stack.environ["PIXEL_PORT"])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def socket_that_was_answered(stack: Stack) -> socket.socket:
+    """A reader's connection that waits for a next request."""
+    connection = socket.create_connection(("127.0.0.1", port_of(stack)), timeout=10)
+    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: pixel\r\n\r\n")
+    assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    return connection
+
+
+def test_a_pixel_that_is_told_to_stop_answers_what_it_has_and_nobody_is_refused(restarted: Stack) -> None:
+    with Load(port_of(restarted)) as load:
+        idle = socket_that_was_answered(restarted)
+        for _ in range(2):
+            restart(restarted, signal.SIGTERM, load)
+    assert (load.refused, load.cut) == ([], [])
+    assert idle.recv(1) == b"", "an orderly end"
+    idle.close()
+    audit(restarted, load)
+
+
+def test_a_killed_pixel_cuts_only_what_it_had_accepted_and_nobody_is_refused(restarted: Stack) -> None:
+    with Load(port_of(restarted)) as load:
+        kills = [restart(restarted, signal.SIGKILL, load) for _ in range(2)]
+    assert load.refused == []
+    # Who came while there was no pixel waited, and was answered by the next one.
+    waited = [
+        c for c in load.cut if not any(c.connected_at < kill + DYING_S and kill < c.at for kill in kills)
+    ]
+    assert waited == []
+    audit(restarted, load)
+
+
+def test_what_a_second_pixel_of_the_same_folder_left_in_its_spool_is_counted(restarted: Stack) -> None:
+    """As while one takes the place of another: with Redis away both keep hits, then the second is killed."""
+    port = free_ports(1)[0]
+    environ = restarted.environ | {"PIXEL_PORT": str(port), "REDIS_URL": restarted.urls["REDIS_URL"]}
+    second = subprocess.Popen([sys.executable, "-m", "services.pixel"], cwd=ROOT, env=environ)
+    try:
+        wait_until(lambda: listens(port))
+        redis = restarted.kill("redis", signal.SIGSTOP)
+        try:
+            with (
+                Load(port_of(restarted), keep_alive=1, new=0) as own,
+                Load(port, keep_alive=1, new=0) as left,
+            ):
+                wait_for_answers(own, 5)
+                wait_for_answers(left, 5)
+        finally:
+            second.kill()
+            second.wait(20)
+            os.kill(redis, signal.SIGCONT)
+    finally:
+        second.kill()
+    assert (restarted.data_dir / "spool/2/groups").stat().st_size > 0
+    audit(restarted, left)
+    audit(restarted, own)
+    assert (restarted.data_dir / "spool/2/groups").stat().st_size == 0
