@@ -134,6 +134,10 @@ class FaultProxy:
         self._ask(self._add_trap(made))
         return made
 
+    def release(self) -> None:
+        """What traps hold goes on; all else stays as it is."""
+        self._ask(self._release())
+
     def close(self) -> None:
         """Reset all, listen no more, end the thread."""
         self._ask(self._close())
@@ -154,10 +158,14 @@ class FaultProxy:
             flow.heal()
         for connection in self._connections:
             connection.armed.clear()
-            connection.released.set()
+        await self._release()
         for writer in self._refused:
             _reset(writer)
         self._refused.clear()
+
+    async def _release(self) -> None:
+        for connection in self._connections:
+            connection.released.set()
 
     async def _cut(self) -> None:
         for connection in self._connections:
