@@ -32,6 +32,8 @@ class Trap:
     where: Direction  # act before the request is delivered, or once the server has answered it
     then: Literal["hold", "cut"]
     after_bytes: int = 0  # so much is delivered first, from the pattern on (or of the answer)
+    after: Trap | None = None  # only on the connection on which that one acted
+    connection: object = None
     reached: threading.Event = field(default_factory=threading.Event)
 
 
@@ -92,10 +94,14 @@ class FaultProxy:
         self._refused: set[asyncio.StreamWriter] = set()  # accepted and never connected on
         self._half_open = False
         self._traps: list[Trap] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="fault-proxy").start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="fault-proxy")
+        self._thread.start()
         self.port: int = self._ask(self._start())
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     def _ask(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -127,10 +133,15 @@ class FaultProxy:
         self._ask(self._cut_after(size, direction))
 
     def trap(
-        self, pattern: bytes, where: Direction, then: Literal["hold", "cut"], after_bytes: int = 0
+        self,
+        pattern: bytes,
+        where: Direction,
+        then: Literal["hold", "cut"],
+        after_bytes: int = 0,
+        after: Trap | None = None,
     ) -> Trap:
         """Act on the next request that holds the pattern; ``reached`` of what is returned tells when."""
-        made = Trap(pattern, where, then, after_bytes)
+        made = Trap(pattern, where, then, after_bytes, after)
         self._ask(self._add_trap(made))
         return made
 
@@ -142,6 +153,7 @@ class FaultProxy:
         """Reset all, listen no more, end the thread."""
         self._ask(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
 
     # In the thread --------------------------------------------------------------------------------------------
 
@@ -193,8 +205,10 @@ class FaultProxy:
         self._server.close()
         await self._heal()
         await self._cut()
-        for task in self._tasks:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         if self._half_open:
@@ -221,7 +235,6 @@ class FaultProxy:
             asyncio.create_task(self._carry(from_client, "request", connection)),
             asyncio.create_task(self._carry(from_server, "answer", connection)),
         ]
-        self._tasks.update(tasks)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if any(isinstance(task.exception(), _Cut | OSError) for task in done if not task.cancelled()):
@@ -230,7 +243,6 @@ class FaultProxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._tasks.difference_update(tasks)
             for writer in connection.writers.values():
                 writer.close()  # once all that was taken is sent
 
@@ -260,8 +272,10 @@ class FaultProxy:
         """Arm the connection whose request holds a trap's pattern, wherever the request was broken in two."""
         seen = connection.tail + data
         for trap in self._traps:
-            if trap.pattern in seen:
+            is_here = trap.after is None or trap.after.connection is connection
+            if is_here and trap.pattern in seen:
                 self._traps.remove(trap)
+                trap.connection = connection
                 begins = max(0, seen.index(trap.pattern) - len(connection.tail))
                 connection.armed[trap.where] = trap, trap.after_bytes + (begins * (trap.where == "request"))
                 break
