@@ -29,6 +29,7 @@ from tools.run import (
     Supervisor,
     make_database,
     migrate,
+    pixel_sockets,
     server_child,
     servers_of,
     service_child,
@@ -112,9 +113,14 @@ class Ground:
         make_database(self.stack, postgres)
         migrate(self.stack)
         self.redis = redis.Redis.from_url(self.stack.urls()["REDIS_URL"], socket_timeout=5)
-        self.supervisor.add(*(service_child(self.through_proxies(name), name) for name in SERVICES))
+        self.supervisor.sockets = pixel_sockets(self.settings)
+        self.supervisor.add(*(self._service(name) for name in SERVICES))
         text = json.dumps(self.stack.urls())
         write_atomically(self.settings.data_dir / "run" / STACK_FILE, text, mode=0o600)
+
+    def _service(self, name: str) -> Child:
+        sockets = self.supervisor.sockets if name == "pixel" else []
+        return service_child(self.through_proxies(name), name, sockets)
 
     def stop(self) -> None:
         """Everything down, in order."""
@@ -158,7 +164,7 @@ class Ground:
     def readiness(self) -> str:
         """What the pixel says of itself; empty when it does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.stack.urls()['PIXEL_URL']}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.stack.urls()['PIXEL_URL']}/readyz", timeout=5) as answer:  # noqa: S310 - our own
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             return str(error.read().decode())
