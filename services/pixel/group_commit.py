@@ -46,6 +46,8 @@ DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
+# What a broken wire to Redis raises. The last: uvloop, asked to write to a connection that was reset a moment ago.
+WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 # Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
 HIT_OVERHEAD_BYTES = 320
@@ -235,7 +237,7 @@ class GroupCommit:
                     entry_id = await self._add(groups)
             except TimeoutError:
                 break
-            except (RedisError, OSError) as error:
+            except WIRE_ERRORS as error:
                 self._log.warning("redis-failed", error=type(error).__name__)
                 if self._loop.time() + RETRY_PAUSE_S > deadline:
                     break
@@ -321,7 +323,7 @@ class GroupCommit:
             async with asyncio.timeout(SEND_WITHIN_S):
                 length = await self._redis.xlen(STREAM)
                 oldest = await self._redis.xrange(STREAM, count=1) if self._release_behind else []
-        except (RedisError, OSError, TimeoutError):
+        except (*WIRE_ERRORS, TimeoutError):
             self._note_redis(away=True)
             return
         if self._spool.is_empty:

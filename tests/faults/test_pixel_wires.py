@@ -1,0 +1,78 @@
+"""The wire between pixel and Redis, broken at each step: every hit is taken, and counted once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import uvloop
+
+from services.pixel.group_commit import GroupCommit
+from services.settings import Settings
+from tests.conftest import Database
+from tests.make import make_raw_hit
+from tests.services.enricher.parts import Bench, ledger
+from tests.services.pixel.test_group_commit import ANSWER_WITHIN_S, Parts, submit, until
+from tools.fault_proxy import FaultProxy
+from tools.servers import Redis, free_port
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def proxy(redis_server: Redis, redis_url: str) -> Iterator[FaultProxy]:
+    made = FaultProxy(redis_server.port)
+    yield made
+    made.close()
+
+
+def url_of(proxy: FaultProxy) -> str:
+    return f"redis://127.0.0.1:{proxy.port}/0"
+
+
+async def answers_in_time(answers: list[asyncio.Future[bool]]) -> bool:
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        return all(await asyncio.gather(*answers))
+
+
+@pytest.fixture
+def nowhere() -> Iterator[FaultProxy]:
+    """Takes connections and resets them at once: nobody listens behind it."""
+    made = FaultProxy(free_port())
+    yield made
+    made.close()
+
+
+def test_hits_are_taken_while_redis_resets_each_connection(tmp_path: Path, nowhere: FaultProxy) -> None:
+    """On the pixel's own event loop, which says otherwise than Python's that a connection is gone."""
+
+    async def taken(number: int) -> bool:
+        parts = Parts(tmp_path / str(number))
+        commit = parts.make(url_of(nowhere))
+        try:
+            return await submit(commit)[0]
+        finally:
+            await parts.close()
+
+    async def run() -> list[bool]:
+        return await asyncio.gather(*map(taken, range(50)))
+
+    assert uvloop.run(run()) == [True] * 50
+
+
+def test_looking_survives_a_redis_that_resets_each_connection(tmp_path: Path, nowhere: FaultProxy) -> None:
+    """It runs beside all else for as long as the pixel does; ended by an error it would not be missed."""
+
+    async def run() -> None:
+        parts = Parts(tmp_path)
+        commit = parts.make(url_of(nowhere), run=False)
+        for _ in range(300):
+            await commit.look()
+        assert commit.redis_away
+        await parts.close()
+
+    uvloop.run(run())
