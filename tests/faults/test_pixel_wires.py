@@ -15,8 +15,9 @@ from services.pixel.group_commit import GroupCommit
 from services.settings import Settings
 from tests.conftest import Database
 from tests.make import make_raw_hit
+from tests.services.conftest import OwnRedis
 from tests.services.enricher.parts import Bench, ledger
-from tests.services.pixel.test_group_commit import ANSWER_WITHIN_S, Parts, submit, until
+from tests.services.pixel.test_group_commit import ANSWER_WITHIN_S, Parts, identities, submit, until
 from tools.fault_proxy import FaultProxy
 from tools.servers import Redis, free_port
 
@@ -76,3 +77,25 @@ def test_looking_survives_a_redis_that_resets_each_connection(tmp_path: Path, no
         await parts.close()
 
     uvloop.run(run())
+
+
+def test_the_spool_is_sent_on_after_a_redis_that_reset_each_connection(
+    tmp_path: Path, own_redis: OwnRedis
+) -> None:
+    own_redis.kill()
+    proxy = FaultProxy(own_redis.server.port)
+
+    async def run() -> None:
+        parts = Parts(tmp_path)
+        commits = [parts.make(url_of(proxy)) for _ in range(30)]
+        for commit in commits:
+            commit.redis_away = True  # else each waits 0.8 s first
+        assert all(await asyncio.gather(*(submit(commit)[0] for commit in commits)))
+        await asyncio.sleep(2.5)  # each tries to send its spool on meanwhile
+        own_redis.start()
+        await until(lambda: not any(commit.spooling for commit in commits), 30)
+        await parts.close()
+
+    with contextlib.closing(proxy):
+        uvloop.run(run())
+    assert len(set(identities(own_redis.url))) == 30

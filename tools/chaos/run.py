@@ -169,6 +169,8 @@ class Run:
         }
         for name, value in figures.items():
             self._say(f"{name} {value}")
+        for status, number in self._load.refusals.items():
+            self._say(f"refused with {status}: {number}")
         for problem in self._problems:
             self._say(f"DIFFERS: {problem}")
         return not self._problems
