@@ -6,15 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import uvloop
 
-from services.pixel.group_commit import GroupCommit
-from services.settings import Settings
 from tests.conftest import Database
-from tests.make import make_raw_hit
 from tests.services.conftest import OwnRedis
 from tests.services.enricher.parts import Bench, ledger
 from tests.services.pixel.test_group_commit import ANSWER_WITHIN_S, Parts, identities, submit, until
@@ -35,9 +32,25 @@ def url_of(proxy: FaultProxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}/0"
 
 
-async def answers_in_time(answers: list[asyncio.Future[bool]]) -> bool:
+@pytest.mark.parametrize("then", ["cut", "hold"])
+async def test_a_group_whose_answer_is_lost_is_sent_again_and_counted_once(
+    tmp_path: Path, proxy: FaultProxy, bench: Bench, database: Database, then: Literal["cut", "hold"]
+) -> None:
+    """Lost with its connection, or never come: then the group is in the spool too."""
+    parts = Parts(tmp_path)
+    commit = parts.make(url_of(proxy))
+    assert await submit(commit)[0]
+    trap = proxy.trap(b"XADD", "answer", then)
+    answers = submit(commit, 3)
     async with asyncio.timeout(ANSWER_WITHIN_S):
-        return all(await asyncio.gather(*answers))
+        assert all(await asyncio.gather(*answers))
+    assert trap.reached.is_set()
+    await until(lambda: not commit.spooling, 30)
+    sent = identities(bench.settings.redis_url)
+    await parts.close()
+    assert (len(sent), len(set(sent))) == (3, 2), "it is on the stream twice"
+    bench.drain(bench.consumer())
+    assert ledger(database) == (4, 4, 0, 0)
 
 
 @pytest.fixture
