@@ -48,6 +48,8 @@ MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
 # Of Redis's maxmemory: at the bound itself Redis would refuse the rollup's jobs too, which are tiny.
 MAX_MEMORY_SHARE = 0.9
+# What a broken wire to Redis raises. The last: uvloop, asked to write to a connection that was reset a moment ago.
+WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 # Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
 HIT_OVERHEAD_BYTES = 320
@@ -237,7 +239,7 @@ class GroupCommit:
                     entry_id = await self._add(groups)
             except TimeoutError:
                 break
-            except (RedisError, OSError) as error:
+            except WIRE_ERRORS as error:
                 self._log.warning("redis-failed", error=type(error).__name__)
                 if self._loop.time() + RETRY_PAUSE_S > deadline:
                     break
@@ -325,7 +327,7 @@ class GroupCommit:
                 length = await self._redis.xlen(STREAM)
                 memory = await self._redis.info("memory")
                 oldest = await self._redis.xrange(STREAM, count=1) if self._release_behind else []
-        except (RedisError, OSError, TimeoutError):
+        except (*WIRE_ERRORS, TimeoutError):
             self._note_redis(away=True)
             return
         if self._spool.is_empty:

@@ -19,6 +19,8 @@ CLOCK_S = 0.05  # sender and pixel read one clock, not at the same instant
 LONGEST_ANSWER_S = 2.0
 CHECK_WITHIN_S = 300
 
+Key = tuple[str, uuid.UUID]  # site, hit_id
+
 
 @dataclass
 class Asked:
@@ -49,15 +51,15 @@ class Asked:
         )
 
 
-def _asked(sent: list[Sending]) -> dict[tuple[str, uuid.UUID], Asked]:
-    asked: dict[tuple[str, uuid.UUID], Asked] = defaultdict(Asked)
+def _asked(sent: list[Sending]) -> dict[Key, Asked]:
+    asked: dict[Key, Asked] = defaultdict(Asked)
     for sending in sent:
         asked[sending.site, sending.hit_id].sendings.append(sending)
     return asked
 
 
-def _stored(ground: Ground) -> dict[tuple[str, uuid.UUID], list[float]]:
-    stored: dict[tuple[str, uuid.UUID], list[float]] = defaultdict(list)
+def _stored(ground: Ground) -> dict[Key, list[float]]:
+    stored: dict[Key, list[float]] = defaultdict(list)
     with ground.connect() as connection, connection.cursor(name="chaos") as cursor, connection.transaction():
         cursor.itersize = 50_000
         cursor.execute("select site, hit_id, extract(epoch from received_at)::float8 from hits")
@@ -66,7 +68,7 @@ def _stored(ground: Ground) -> dict[tuple[str, uuid.UUID], list[float]]:
     return stored
 
 
-def _buried(ground: Ground) -> set[tuple[str, uuid.UUID]]:
+def _buried(ground: Ground) -> set[Key]:
     with ground.connect() as connection:
         rows = connection.execute(
             "select site, hit ->> 'hit_id' from dead_letters where hit is not null"
@@ -76,7 +78,12 @@ def _buried(ground: Ground) -> set[tuple[str, uuid.UUID]]:
 
 def differences(ground: Ground, sent: list[Sending]) -> Iterator[str]:
     """What is lost, doubled, strange or at a wrong time; nothing when all is well."""
-    asked, stored, buried = _asked(sent), _stored(ground), _buried(ground)
+    return compared(sent, _stored(ground), _buried(ground))
+
+
+def compared(sent: list[Sending], stored: dict[Key, list[float]], buried: set[Key]) -> Iterator[str]:
+    """The same, of what is stored (with its times) and of what is in dead letters."""
+    asked = _asked(sent)
     found: dict[str, list[str]] = defaultdict(list)
     for (site, hit_id), what in asked.items():
         times = stored.get((site, hit_id), [])

@@ -316,7 +316,7 @@ def _altered(ground: Ground, how: str) -> None:
 
 def _garbage(scene: Scene, dice: random.Random) -> str:
     size = dice.choice((0, 1, 100, 10_000))
-    scene.ground.redis.xadd(STREAM, {"g": dice.randbytes(size)})
+    _told(scene.ground.redis, "XADD", STREAM, "*", "g", dice.randbytes(size))
     return f"{size} bytes"
 
 

@@ -81,6 +81,8 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = b""
         accepted = head[9:12] in (b"200", b"204") and b"X-Footfall: accepted" in head
+        if not accepted:
+            self._load.refusals[head.split(b"\r\n")[0].decode()] += 1
         self._end("accepted" if accepted else "refused")
         if b"connection: close" not in head.lower():
             self._load.idle.append(self)
@@ -119,6 +121,7 @@ class Load:
         self.idle: list[_Connection] = []
         self.sent: list[Sending] = []
         self.counts: Counter[Outcome] = Counter()
+        self.refusals: Counter[str] = Counter()  # by status line
         self.newest_accepted: Sending | None = None
         self._poison = 0
 

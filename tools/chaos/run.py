@@ -70,7 +70,9 @@ class Run:
 
     def faults(self, seed: int, seconds: float, names: tuple[str, ...]) -> bool:
         """Faults by the seed, or the named ones, under load."""
-        injector = Injector(self._scene, seed, APART_S, self._say)
+        share_s = seconds / len(names) if names else 0.0
+        apart_s = (share_s / 2, share_s * 1.5) if names else APART_S
+        injector = Injector(self._scene, seed, apart_s, self._say)
         with self._status(), Delays(self._scene) as delays:
             self._load.start()
             injector.run(time.monotonic() + seconds, names)
@@ -169,6 +171,8 @@ class Run:
         }
         for name, value in figures.items():
             self._say(f"{name} {value}")
+        for status, number in self._load.refusals.items():
+            self._say(f"refused with {status}: {number}")
         for problem in self._problems:
             self._say(f"DIFFERS: {problem}")
         return not self._problems
