@@ -37,6 +37,11 @@ from services.sealing import KeyHolds, SealingKeys
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
 # of which goes to the spool after this.
 SEND_WITHIN_S = 0.8
+# Behind more than one group, as before a Redis that is slow and not away: what has waited so long goes to the spool,
+# which takes what is queued in a moment and sends it on in large steps.
+QUEUE_WITHIN_S = 0.5
+# Whatever the disk does: 503 then. Should the group be on disk all the same, it counts.
+ANSWER_WITHIN_S = 1.8
 RETRY_PAUSE_S = 0.05
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
@@ -56,15 +61,23 @@ HIT_OVERHEAD_BYTES = 320
 class _Gathering:
     """The group that is being filled; its requests wait for one shared answer."""
 
-    __slots__ = ("bytes", "done", "hits")
+    __slots__ = ("_timer", "began_s", "bytes", "done", "hits")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
+        self.began_s = loop.time()
         self.done: asyncio.Future[bool] = loop.create_future()
+        self._timer = loop.call_later(ANSWER_WITHIN_S, self.answer, False)
 
     def is_full_for(self, size: int) -> bool:
         return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
+
+    def answer(self, stored: bool) -> None:
+        """Let those who wait know, unless they were told already."""
+        self._timer.cancel()
+        if not self.done.done():
+            self.done.set_result(stored)
 
 
 def _size_of(hit: RawHit) -> int:
@@ -172,7 +185,8 @@ class GroupCommit:
         seq = self._seq = self._seq + 1
         stored = False
         try:
-            stored = await self._store(group, seq, left_out)
+            if not group.done.done():  # else all were told that it cannot be made durable
+                stored = await self._store(group, seq, left_out)
         except OSError as error:  # no key can be made: KEY_DIR is full, gone, or not ours
             self._log.error("no-sealing-key", error=type(error).__name__, reason=error.strerror or str(error))
         except Exception as error:  # whatever one group did: the next requests must not wait for ever
@@ -182,13 +196,14 @@ class GroupCommit:
 
     async def _store(self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bool:
         """Whether the group is on disk, in Redis or in the spool."""
+        is_late = self._loop.time() - group.began_s > QUEUE_WITHIN_S
         key_name = self._sealer.usable_name(time.time())
         data = self._encode(group.hits, seq, key_name, left_out)
         while True:
-            if not self.spooling and await self._send([data], SEND_WITHIN_S):
+            if not (is_late or self.spooling) and await self._send([data], SEND_WITHIN_S):
                 return True
             async with self._disk:
-                if self.spooling:  # else it was drained while this group waited
+                if is_late or self.spooling:  # else it was drained while this group waited
                     return await self._put_in_spool(data, key_name, {hit.day for hit in group.hits})
 
     def _settle(
@@ -208,8 +223,7 @@ class GroupCommit:
         if group.hits and stored != self.durable:
             self._log.warning("durable" if stored else "not-durable", waiting=self._waiting_hits)
             self.durable = stored
-        if not group.done.done():
-            group.done.set_result(stored)
+        group.answer(stored)
 
     def _encode(
         self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]
