@@ -110,11 +110,10 @@ class KeyFiles:
         """Keep a key from being destroyed until ``release``; survives a restart of the holder."""
         make_once(self._hold_path(name, holder), b"")
 
-    def release(self, holder: str, *, but: Collection[str] = ()) -> None:
-        """End this holder's holds, but for the keys named."""
+    def release(self, holder: str) -> None:
+        """End this holder's holds."""
         for path in self._directory.glob(f"{self._kind}-*.held-by-{holder}"):
-            if path not in {self._hold_path(name, holder) for name in but}:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def is_holding(self, holder: str) -> bool:
         """Whether this holder holds any key."""
@@ -165,10 +164,10 @@ class KeyHolds:
         """Whether a key is held in this name."""
         return any(files.is_holding(self._holder) for files in self._kinds)
 
-    def hold_only(self, hours: Collection[str] = (), days: Collection[str] = ()) -> None:
-        """End all holds but these."""
-        for files, names in zip(self._kinds, (hours, days), strict=True):
-            files.release(self._holder, but=names)
+    def release(self) -> None:
+        """End all holds of this name. Raises OSError."""
+        for files in self._kinds:
+            files.release(self._holder)
 
 
 def hour_name(now_s: float) -> str:

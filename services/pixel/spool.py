@@ -24,7 +24,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.hit import UndecodableEntry, decode_group
 from services.key_files import make_once, sync_directory
 
 HEAD = struct.Struct("<II")
@@ -160,19 +159,6 @@ class Spool:
             os.ftruncate(self._file, 0)
             os.fsync(self._file)
             self._sent = self._end = 0
-
-    def keys_needed(self) -> tuple[set[str], set[str]]:
-        """The hours by which the waiting groups are sealed, and the days of their hits."""
-        hours: set[str] = set()
-        days: set[str] = set()
-        for data in self._waiting():
-            try:
-                group = decode_group(data)
-            except UndecodableEntry:
-                continue
-            hours.add(group.key_name)
-            days.update(part.day for part in group.accepted)
-        return hours, days
 
     def _waiting(self) -> Iterator[bytes]:
         offset = self._sent
