@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench check rebuild replay renormalise urls migrate lint types generated lock
+.PHONY: help run test bench deploy check rebuild replay renormalise urls migrate lint types generated lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: $(DEV) ## Run everything that must be green to deploy
 
 bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 	@$(PY) -m bench
+
+deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no hit is lost or refused
+	@$(PY) -m tools.deploy
 
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check

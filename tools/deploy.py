@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.compose import DeployError, Project, docker, inspect, running_project, wait_until_well
+from tools.compose import DeployError, Project, docker, inspect, running_project, wait_until, wait_until_well
 from tools.deploy_proof import proof_of, prove, remove_proof, shows_a_request
-from tools.stack import NoStack, running_urls
+from tools.stack import RENEWED_FILE, SUPERVISOR_FILE, NoStack, data_dir, running_urls
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVICES = ("enricher", "rollup", "pixel")  # in the order in which they are exchanged
@@ -27,6 +28,7 @@ ONE_SHOTS = ("passwords", "migrate")
 BESIDE = ("pixel", "enricher")
 WELL_WITHIN_S = 120.0
 STOP_WITHIN_S = 30
+RENEWED_WITHIN_S = 600.0  # a migration, then 70 s a service at most
 Say = Callable[[str], None]
 
 
@@ -119,10 +121,14 @@ def exchange(project: Project, service: str) -> None:
 def run_one_shots(project: Project) -> None:
     """Passwords that are new, then migrations, beside what runs. Raises ``DeployError``."""
     for service in ONE_SHOTS:
+        former = project.container(service)
+        image = inspect(former)["Image"] if former else ""
         project.compose("rm", "--force", service)
         project.compose("up", "--detach", "--no-deps", "--no-build", service)
         container = project.container(service)
         if docker("wait", container) != "0":
+            if image:  # what a start by hand would take
+                docker("tag", image, project.image(service))
             raise DeployError(f"{service} failed; what runs is as it was:\n  {docker('logs', container)}")
 
 
@@ -138,14 +144,13 @@ def put_back(project: Project, before: dict[str, str], say: Say) -> None:
         exchange(project, service)
 
 
-def switch(project: Project, proof: Project, commit: str, before: dict[str, str], say: Say) -> None:
+def switch(project: Project, commit: str, before: dict[str, str], say: Say) -> None:
     """From the old images to the proven ones. Raises ``DeployError``, with the old ones back."""
-    for service in (*SERVICES, *ONE_SHOTS):
-        for tag in ("latest", commit):
-            docker("tag", proof.image(service), project.image(service, tag))
     for service, image in before.items():
         docker("tag", image, project.image(service, "before"))
     try:
+        for service in (*SERVICES, *ONE_SHOTS):
+            docker("tag", project.image(service, commit), project.image(service))
         run_one_shots(project)
         say("migrated; the old services go on")
         start_candidates(project)
@@ -176,10 +181,28 @@ def deploy(project: Project, gate: Callable[[], None], say: Say) -> None:
         remove_proof(proof)
         try:
             prove(proof, (*ONE_SHOTS, "door", *SERVICES), say)
-            switch(project, proof, commit, before, say)
+            for service in (*SERVICES, *ONE_SHOTS):
+                docker("tag", proof.image(service), project.image(service, commit))
         finally:
             remove_proof(proof)
+        switch(project, commit, before, say)
         say(f"deployed {commit}; the images of before are tagged `before`")
+
+
+def renew(gate: Callable[[], None], say: Say) -> None:
+    """The same for a `make run` in DATA_DIR. Raises ``DeployError``; services that are not ready do not take over."""
+    run_folder = data_dir() / "run"
+    commit = commit_of(ROOT)
+    say(f"deploying {commit} to DATA_DIR {data_dir().resolve()}")
+    gate()
+    say("tests passed")
+    outcome = run_folder / RENEWED_FILE
+    outcome.unlink(missing_ok=True)
+    os.kill(int((run_folder / SUPERVISOR_FILE).read_text()), signal.SIGUSR1)
+    wait_until(outcome.exists, RENEWED_WITHIN_S, "the supervisor did not renew its services")
+    if problem := outcome.read_text():
+        raise DeployError(problem)
+    say(f"deployed {commit}; the supervisor and its servers are renewed by a restart only")
 
 
 def main() -> int:
@@ -189,16 +212,16 @@ def main() -> int:
         project = running_project(ROOT)
         if project is not None:
             deploy(project, make_test, say_with_time())
-            return 0
-        running_urls()
+        else:
+            running_urls()  # or an error that says how to start
+            renew(make_test, say_with_time())
     except (DeployError, NoStack) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
-    print("`make run` runs here", file=sys.stderr)
-    return 1
+    return 0
 
 
 if __name__ == "__main__":
