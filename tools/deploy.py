@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tools.compose import DeployError, Project, docker, inspect, running_project, wait_until, wait_until_well
@@ -22,7 +22,7 @@ from tools.deploy_proof import proof_of, prove, remove_proof, shows_a_request
 from tools.stack import RENEWED_FILE, SUPERVISOR_FILE, NoStack, data_dir, running_urls
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVICES = ("enricher", "rollup", "pixel")  # in the order in which they are exchanged
+SERVICES = ("enricher", "rollup", "pixel")
 ONE_SHOTS = ("passwords", "migrate")
 # Beside the old ones while they are exchanged. No rollup: one alone works, and what is stored waits for it.
 BESIDE = ("pixel", "enricher")
@@ -94,11 +94,11 @@ def candidate(project: Project, service: str) -> str:
 
 def remove_candidates(project: Project) -> None:
     """They finish what they have: what a pixel spooled, the next one sends on."""
-    for service in BESIDE:
-        name = candidate(project, service)
-        if docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$"):
-            docker("stop", "--time", str(STOP_WITHIN_S), name)
-            docker("rm", "--force", name)
+    names = [candidate(project, service) for service in BESIDE]
+    there = [name for name in names if docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$")]
+    if there:
+        docker("stop", "--time", str(STOP_WITHIN_S), *there)
+        docker("rm", "--force", *there)
 
 
 def start_candidates(project: Project) -> None:
@@ -110,12 +110,12 @@ def start_candidates(project: Project) -> None:
     wait_until_well([candidate(project, service) for service in BESIDE], WELL_WITHIN_S)
 
 
-def exchange(project: Project, service: str) -> None:
-    """Stop a service's container and start one by its present image; until it is well. Raises ``DeployError``."""
-    project.compose("stop", "--timeout", str(STOP_WITHIN_S), service)
-    project.compose("rm", "--force", service)
-    project.compose("up", "--detach", "--no-deps", "--no-build", service)
-    wait_until_well([project.container(service)], WELL_WITHIN_S)
+def exchange(project: Project, services: Iterable[str]) -> None:
+    """Stop containers and start others by the present images; until they are well. Raises ``DeployError``."""
+    project.compose("stop", "--timeout", str(STOP_WITHIN_S), *services)
+    project.compose("rm", "--force", *services)
+    project.compose("up", "--detach", "--no-deps", "--no-build", *services)
+    wait_until_well([project.container(service) for service in services], WELL_WITHIN_S)
 
 
 def run_one_shots(project: Project) -> None:
@@ -136,12 +136,17 @@ def put_back(project: Project, before: dict[str, str], say: Say) -> None:
     """The old images under their names, and a container by them wherever there is another one."""
     for service, image in before.items():
         docker("tag", image, project.image(service))
-    for service, image in before.items():
-        container = project.container(service)
-        if container and inspect(container)["Image"] == image:
-            continue
-        say(f"putting back the old {service}")
-        exchange(project, service)
+    others = [service for service, image in before.items() if not runs_by(project, service, image)]
+    if others:
+        say(f"putting back the old {', '.join(others)}")
+        exchange(project, others)
+
+
+def runs_by(project: Project, service: str, image: str) -> bool:
+    """Whether a service's container is one by this image, and runs."""
+    container = project.container(service)
+    known = inspect(container) if container else {}
+    return bool(known) and known["Image"] == image and known["State"]["Status"] == "running"
 
 
 def switch(project: Project, commit: str, before: dict[str, str], say: Say) -> None:
@@ -155,9 +160,8 @@ def switch(project: Project, commit: str, before: dict[str, str], say: Say) -> N
         say("migrated; the old services go on")
         start_candidates(project)
         say("a new pixel and a new enricher work beside the old ones")
-        for service in SERVICES:
-            exchange(project, service)
-            say(f"{service} exchanged")
+        exchange(project, SERVICES)
+        say("the old services are exchanged")
         shows_a_request(project)
         say("a request went the whole way into the database")
     except BaseException:
@@ -180,7 +184,7 @@ def deploy(project: Project, gate: Callable[[], None], say: Say) -> None:
         remove_candidates(project)  # of a deploy that was killed
         remove_proof(proof)
         try:
-            prove(proof, (*ONE_SHOTS, "door", *SERVICES), say)
+            prove(proof, say)
             for service in (*SERVICES, *ONE_SHOTS):
                 docker("tag", proof.image(service), project.image(service, commit))
         finally:

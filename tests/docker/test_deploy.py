@@ -11,7 +11,7 @@ import pytest
 from tests.docker.stack import ROLLED_UP_WITHIN_S, SERVICES, Stack, docker, wait_until
 from tests.system.load import Load
 from tools.compose import DeployError, Project, running_project
-from tools.deploy import deploy
+from tools.deploy import deploy, say_with_time
 
 pytestmark = pytest.mark.docker
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@footfall.example")
@@ -42,7 +42,13 @@ def project_of(stack: Stack) -> Project:
 def do_deploy(stack: Stack) -> list[str]:
     """What it says; `make test` is what runs this."""
     said: list[str] = []
-    deploy(project_of(stack), lambda: None, said.append)
+    with_time = say_with_time()  # pytest shows it with a failure
+
+    def say(text: str) -> None:
+        said.append(text)
+        with_time(text)
+
+    deploy(project_of(stack), lambda: None, say)
     return said
 
 
@@ -96,7 +102,7 @@ def test_a_good_image_takes_over_under_load_and_no_hit_is_lost_or_refused(stack:
     after = containers(stack)
     exchanged = {name for name in SERVICES if before[name][0] != after[name][0]}
     assert exchanged == {"pixel", "enricher", "rollup"}
-    assert (leftovers(stack), len(said)) == ([], 12)
+    assert leftovers(stack) == [], said
     assert stack.query(
         "footfall", stack.password("database"), "select count(*) from hits where path = '/canary'"
     ) == [(0,)]
@@ -115,7 +121,8 @@ def broken_enricher(stack: Stack) -> None:
 def broken_migration(stack: Stack) -> None:
     """Well on an empty database, so that only the real one shows it."""
     failing = "do $$ begin if exists (select from hits) then raise 'broken'; end if; end $$;\n"
-    change(stack, "migrations/0099_broken.sql", "", failing)
+    number = len(list((stack.folder / "migrations").glob("*.sql"))) + 1
+    change(stack, f"migrations/{number:04}_broken.sql", "", failing)
 
 
 @pytest.mark.parametrize(
