@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock
+.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
 	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))
+
+deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no hit is lost or refused
+	@$(PY) -m tools.deploy
 
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -44,13 +44,14 @@ from tools.servers import (
     readable_by_servers,
     spawn,
 )
-from tools.stack import LOCK_FILE, STACK_FILE, pixel_socket
+from tools.stack import LOCK_FILE, RENEWED_FILE, STACK_FILE, SUPERVISOR_FILE, pixel_socket
 
 ROOT = Path(__file__).resolve().parents[1]
 # The order of starting; the order of stopping is pixel, enricher, rollup, grafana, redis, postgres.
 STOP_ORDER = ("pixel", "enricher", "rollup", "grafana", "redis", "postgres")
 # Together under the 15 s in which all must have stopped; then SIGKILL.
 STOP_WITHIN_S = {"pixel": 3.0, "enricher": 2.5, "rollup": 2.2, "grafana": 1.0, "redis": 1.5, "postgres": 2.5}
+EXCHANGE_WITHIN_S = 10.0  # for the old one to end when a new one works already
 START_WITHIN_S = 60.0
 # As whom a service works in PostgreSQL, and the name of the password; others as the owner of the server.
 SERVICE_ROLES = {"enricher": ("footfall_enricher", "enricher"), "rollup": ("footfall_rollup", "rollup")}
@@ -86,10 +87,27 @@ class Child:
 
     def launch(self, run_folder: Path) -> None:
         """Start it and note its process id."""
-        self.process = self.start()
+        self.note(self.start(), run_folder)
+
+    def note(self, process: subprocess.Popen[bytes], run_folder: Path) -> None:
+        """This is its process now."""
+        self.process = process
         self.started_at = time.monotonic()
         self.start_again_at = None
         write_atomically(run_folder / f"{self.name}.pid", f"{self.process.pid}\n")
+
+
+def stop_child(child: Child, within_s: float) -> None:
+    """End it, by force when it takes longer."""
+    if child.process is None or child.process.poll() is not None:
+        return
+    child.process.send_signal(child.stop_signal)
+    try:
+        child.process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        say(f"{child.name} did not stop in {within_s} s: killed")
+        child.process.kill()
+        child.process.wait()
 
 
 @dataclass
@@ -102,6 +120,7 @@ class Supervisor:
     sockets: list[socket.socket] = field(default_factory=list)
     # Set by a signal handler: a plain flag, because an Event's lock may be held by the very code it interrupts.
     stopping: bool = False
+    renewal_asked: bool = False
 
     def add(self, *children: Child) -> None:
         """Start children together and wait until all are ready. Raises ``ServerError``."""
@@ -126,12 +145,47 @@ class Supervisor:
         """A signal's handler."""
         self.stopping = True
 
-    def watch(self) -> None:
-        """Until ``stopping``: start again what ended, at once the first time, then with a longer pause."""
+    def request_renewal(self, *_: object) -> None:
+        """A signal's handler."""
+        self.renewal_asked = True
+
+    def watch(self, renew: Callable[[], None]) -> None:
+        """Until ``stopping``: start again what ended, at once the first time, then with a longer pause.
+
+        Calls ``renew`` when that was asked for.
+        """
         while not self.stopping:
             time.sleep(0.05)
-            for child in self.children:
-                self._look_after(child)
+            self._look_after_all()
+            if self.renewal_asked:
+                self.renewal_asked = False
+                renew()
+
+    def _look_after_all(self) -> None:
+        for child in self.children:
+            self._look_after(child)
+
+    def exchange(self, successor: Child) -> None:
+        """Start it beside the child of its name, and when it is ready stop that one, which goes on otherwise.
+
+        Raises ``ServerError`` when it does not get ready.
+        """
+        started = successor.start()
+
+        def settled() -> bool:
+            self._look_after_all()  # the others may need it meanwhile
+            return started.poll() is not None or self.stopping or successor.is_ready()
+
+        poll(settled, START_WITHIN_S)
+        if started.poll() is not None or not successor.is_ready():
+            started.kill()
+            started.wait()
+            raise ServerError(f"the new {successor.name} did not get ready; the old one goes on")
+        [place] = [place for place, child in enumerate(self.children) if child.name == successor.name]
+        former = self.children[place]
+        successor.note(started, self.run_folder)
+        self.children[place] = successor
+        stop_child(former, EXCHANGE_WITHIN_S)
 
     def _look_after(self, child: Child) -> None:
         now = time.monotonic()
@@ -155,16 +209,8 @@ class Supervisor:
             item.close()  # the pixel's own copies go with it: nobody is left waiting for what does not come
         by_name = {child.name: child for child in self.children}
         for name in STOP_ORDER:
-            child = by_name.get(name)
-            if child is None or child.process is None or child.process.poll() is not None:
-                continue
-            child.process.send_signal(child.stop_signal)
-            try:
-                child.process.wait(STOP_WITHIN_S[name])
-            except subprocess.TimeoutExpired:
-                say(f"{name} did not stop in {STOP_WITHIN_S[name]} s: killed")
-                child.process.kill()
-                child.process.wait()
+            if child := by_name.get(name):
+                stop_child(child, STOP_WITHIN_S[name])
         for name in by_name:
             (self.run_folder / f"{name}.pid").unlink(missing_ok=True)
 
@@ -427,7 +473,35 @@ def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
         supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
     elif stack.grafana:
         say(f"GRAFANA_PORT: port {settings.grafana_port} is taken on 127.0.0.1; Grafana is not started")
-    write_atomically(settings.data_dir / "run" / STACK_FILE, json.dumps(stack.urls(), indent=2), mode=0o600)
+    write_atomically(supervisor.run_folder / SUPERVISOR_FILE, f"{os.getpid()}\n")
+    write_urls(stack)
+    return stack
+
+
+def write_urls(stack: Stack) -> None:
+    """For the tools that stand beside the stack."""
+    path = stack.settings.data_dir / "run" / STACK_FILE
+    write_atomically(path, json.dumps(stack.urls(), indent=2), mode=0o600)
+
+
+def renew(stack: Stack, supervisor: Supervisor) -> Stack:
+    """The services of what is in the checkout now, each started beside its former one: `make deploy`.
+
+    Where one fails, it and those after it stay the former ones. The outcome is written for ``tools.deploy``.
+    """
+    problem = ""
+    try:
+        migrate(stack)
+        for name in ("enricher", "rollup", "pixel"):
+            renewed = replace(stack, metrics_ports={**stack.metrics_ports, name: free_port()})
+            supervisor.exchange(service_child(renewed, name, supervisor.sockets if name == "pixel" else []))
+            stack = renewed
+            write_urls(stack)
+            say(f"{name} renewed")
+    except ServerError as error:
+        problem = str(error)
+        say(problem)
+    write_atomically(supervisor.run_folder / RENEWED_FILE, problem)
     return stack
 
 
@@ -468,7 +542,13 @@ def main() -> int:
     try:
         stack = start_all(settings, supervisor)
         announce(stack)
-        supervisor.watch()
+
+        def renew_stack() -> None:
+            nonlocal stack
+            stack = renew(stack, supervisor)
+
+        signal.signal(signal.SIGUSR1, supervisor.request_renewal)
+        supervisor.watch(renew_stack)
     except KeyboardInterrupt:
         pass
     except (ServerError, OSError, psycopg.Error) as error:

@@ -12,6 +12,8 @@ from typing import IO
 
 MAX_SOCKET_PATH = 100
 LOCK_FILE = "supervisor.lock"  # held while a supervisor runs
+SUPERVISOR_FILE = "supervisor.pid"
+RENEWED_FILE = "renewed"  # how the last renewal went: empty, or what went wrong
 STACK_FILE = "stack.json"  # the addresses; there once everything is ready
 
 

@@ -76,7 +76,6 @@ async def run(settings: Settings, log: Logger) -> None:
     allow_many_connections()
     sockets = listen(settings)
     metrics = PixelMetrics()
-    metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     password = settings.redis_password or read_password(settings.key_dir, "redis")
     client = connect_async(settings.redis_url, password, timeout_s=SEND_WITHIN_S)
     spool_bytes = settings.spool_max_mb * 1_000_000
@@ -111,6 +110,8 @@ async def run(settings: Settings, log: Logger) -> None:
     if settings.pixel_door is not None:
         pixel.borrowed = BorrowedSocket(settings.pixel_door, server, log)
         borrowing = asyncio.create_task(pixel.borrowed.run())
+    # Last, as who starts pixels takes it for a sign that all else is well.
+    metrics_port = metrics.serve(settings.metrics_host, settings.metrics_port)
     log.info("started", port=settings.pixel_port, metrics_port=metrics_port)
     await stopped.wait()
     pixel.stopping = True

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.system.load import Load
-from tests.system.stack import ROOT, Stack, free_ports, wait_until
+from tests.system.stack import NAMES, ROOT, Stack, free_ports, wait_until
 
 pytestmark = pytest.mark.system
 # From the signal until the process is gone, on a busy machine: it may still accept.
@@ -122,3 +122,37 @@ def test_what_a_second_pixel_of_the_same_folder_left_in_its_spool_is_counted(res
     audit(restarted, left)
     audit(restarted, own)
     assert (restarted.data_dir / "spool/2/groups").stat().st_size == 0
+
+
+def renew(stack: Stack) -> str:
+    """What the supervisor says of a renewal of its services; empty: all went well."""
+    outcome = stack.data_dir / "run/renewed"
+    outcome.unlink(missing_ok=True)
+    os.kill(stack.pid("supervisor"), signal.SIGUSR1)
+    wait_until(outcome.exists, 90)
+    return outcome.read_text()
+
+
+def test_services_are_renewed_beside_the_former_ones_and_nobody_notices(restarted: Stack) -> None:
+    former = {name: restarted.pid(name) for name in NAMES}
+    with Load(port_of(restarted)) as load:
+        assert renew(restarted) == ""
+        wait_for_answers(load)
+    assert (load.refused, load.cut) == ([], [])
+    renewed = {name for name in NAMES if restarted.pid(name) != former[name]}
+    assert renewed == {"pixel", "enricher", "rollup"}
+    restarted.urls = restarted.make_urls()  # metrics answer elsewhere now
+    audit(restarted, load)
+
+
+def test_a_service_that_does_not_get_ready_does_not_take_over(restarted: Stack) -> None:
+    spool = restarted.data_dir / "spool"
+    aside = spool.rename(spool.with_name("aside"))
+    spool.touch()  # a file, in which there is no slot
+    former = restarted.pid("pixel")
+    with Load(port_of(restarted)) as load:
+        assert "the new pixel did not get ready" in renew(restarted)
+        wait_for_answers(load)
+    spool.unlink()
+    aside.rename(spool)
+    assert (restarted.pid("pixel"), load.refused, load.cut) == (former, [], [])

@@ -1,0 +1,105 @@
+"""Services of the commit before the newest migration store hits on what it made, as while a deploy migrates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.migrate.__main__ import MIGRATIONS
+from tests.conftest import Database
+from tools.servers import free_port, poll, spawn
+
+pytestmark = pytest.mark.servers
+ROOT = Path(__file__).resolve().parents[3]
+SERVICES = ("pixel", "enricher", "rollup")
+
+
+def git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, check=False, timeout=60)
+    if done.returncode:
+        pytest.skip(f"skipped: no history here: git {arguments[0]}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+def former_commits(newest: Path) -> list[str]:
+    """The commits before the one that brought a migration, newest first; HEAD when that is not committed yet."""
+    # Along what was deployed: before a merge a branch may lack the migrations of others.
+    along = ("--first-parent", "-m", "--format=%H")
+    added = git("log", "-1", "--diff-filter=A", *along, "--", str(newest)).decode().strip()
+    return git("log", "-2", *along, "--no-patch", f"{added}^" if added else "HEAD").decode().split()
+
+
+def is_whole(code: Path) -> bool:
+    """Whether the services can start at all: between the merges of a day they could not at each commit."""
+    modules = ", ".join(f"services.{name}.__main__" for name in SERVICES)
+    command = [sys.executable, "-P", "-c", f"import {modules}"]
+    environ = {**os.environ, "PYTHONPATH": str(code)}
+    return subprocess.run(command, env=environ, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+@pytest.fixture
+def former_code(tmp_path: Path) -> Path:
+    """The services as they were, in the newest commit before the migration that has all others."""
+    *others, newest = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+    for commit in former_commits(MIGRATIONS / newest):
+        code = tmp_path / commit
+        code.mkdir()
+        archive = git("archive", commit, "services", "migrations")
+        subprocess.run(["tar", "-x", "-C", code], input=archive, check=True)
+        if sorted(path.name for path in (code / "migrations").glob("*.sql"))[: len(others)] != others:
+            break
+        if is_whole(code):
+            return code
+    pytest.skip(f"skipped: no commit before {newest} has services that start")
+
+
+@pytest.fixture
+def former_pixel(former_code: Path, database: Database, redis_url: str) -> Iterator[str]:
+    """The address of a pixel of then, with an enricher and a rollup of then behind it, on a database of now."""
+    port = free_port()
+    environ = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "DATA_DIR": str(former_code), "DATABASE_URL": database.owner_url, "REDIS_URL": redis_url,
+        "PIXEL_PORT": str(port), "PYTHONPATH": str(former_code),
+    }  # fmt: skip
+    processes = [
+        spawn(
+            [sys.executable, "-P", "-m", f"services.{name}"], environ=environ, log=former_code / f"{name}.log"
+        )
+        for name in SERVICES
+    ]
+    yield f"http://127.0.0.1:{port}"
+    for process in processes:
+        process.kill()
+        process.wait(20)
+
+
+def status_of(address: str) -> int:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return int(answer.status)
+    except OSError:
+        return 0
+
+
+def test_former_services_store_hits_in_the_new_database(
+    former_pixel: str, former_code: Path, database: Database
+) -> None:
+    assert poll(lambda: status_of(f"{former_pixel}/livez") == 200, 30), (
+        former_code / "pixel.log"
+    ).read_text()
+    hit_id = uuid.uuid4()
+    assert status_of(f"{former_pixel}/a?id={hit_id}&url=https%3A%2F%2Fblog.example%2F") == 204
+    with database.connect() as connection:
+        stored = "select count(*) from hits where hit_id = %s"
+        assert poll(lambda: connection.execute(stored, [hit_id]).fetchone() == (1,), 30), (
+            former_code / "enricher.log"
+        ).read_text()
+        assert connection.execute("select count(*) from dead_letters").fetchone() == (0,)
