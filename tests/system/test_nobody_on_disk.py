@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import re
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,7 +110,12 @@ def run_copy(
         temporary.mkdir()
         temporary.chmod(0o777)
         stack.environ["TMPDIR"] = str(temporary)  # what is written for a moment only is written too
-        stack.start()
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # a machine that keeps what crashes leave behind
+        try:
+            stack.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
         return run_canaries(stack)
 
     return run
@@ -160,6 +166,12 @@ def test_every_way_was_gone(whole: Searched) -> None:
     assert (stack.data_dir / "spool/damaged").stat().st_size > 0
     assert len(stack.query("select distinct session_id from hits where session_id is not null")) > 20
     assert stack.make("check", check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["pixel", "enricher"])
+def test_a_crash_writes_no_memory_to_disk(whole: Searched, name: str) -> None:
+    limits = Path(f"/proc/{whole.stack.pid(name)}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
 
 
 def test_the_audit_files_what_it_finds(whole: Searched) -> None:
