@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy
+.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check
 
+audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
+	@$(PY) -m tools.audit $(if $(JSON),--json)
+
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
 	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
 
@@ -74,10 +77,11 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, the tracker, dashboards
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
+	@$(PY) -m tools.audit_catalogue
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run dev; do \

@@ -253,7 +253,8 @@ class SessionKeys:
         self._keys: dict[str, bytes | None] = {}
         self._destroying = threading.Lock()  # or a key read just before would stay in memory for a round
 
-    def _end_of(self, day: str) -> datetime.datetime:
+    def end_of(self, day: str) -> datetime.datetime:
+        """The moment at which a day ends, UTC."""
         after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
         # In UTC, where 6 h later are 6 h: by the zone's own clock they are 5 or 7 when the clocks change.
         return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
@@ -264,7 +265,7 @@ class SessionKeys:
             if len(keys) > 400:
                 keys.clear()
             # Too late to begin: a key made now would outlive the promise.
-            open_until = self._end_of(day) + SESSION_KEY_LATEST
+            open_until = self.end_of(day) + SESSION_KEY_LATEST
             keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
         return keys[day]
 
@@ -294,7 +295,7 @@ class SessionKeys:
         destroyed = []
         with self._destroying:
             for day in self._files.names():
-                enriched = self._end_of(day) + GRACE < min(now, enriched_until)
+                enriched = self.end_of(day) + GRACE < min(now, enriched_until)
                 if enriched and not self._files.is_held(day) and self._files.destroy(day):
                     destroyed.append(day)
             self._forget_destroyed()
@@ -305,7 +306,7 @@ class SessionKeys:
         # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
         latest = SESSION_KEY_LATEST - GRACE
         with self._destroying:
-            days = [day for day in self._files.names() if self._end_of(day) + latest < now]
+            days = [day for day in self._files.names() if self.end_of(day) + latest < now]
             destroyed = [day for day in days if self._files.destroy(day)]
             self._forget_destroyed()
         return destroyed

@@ -27,6 +27,7 @@ from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
 from services.key_files import read_password
 from services.logs import Logger, make_logger
+from services.memory import forbid_core_dumps
 from services.metrics import EnricherMetrics
 from services.sealing import SealingKeys, SessionKeys
 from services.settings import Settings, SettingsError, load_settings
@@ -107,6 +108,7 @@ def read_again(settings: Settings, log: Logger) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """0, or 1 with an error that says what to do."""
+    forbid_core_dumps()
     log = make_logger("enricher")
     try:
         settings = load_settings()

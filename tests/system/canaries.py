@@ -9,6 +9,7 @@ searched, so that one that was cut short, or became a UUID, is found too: by cha
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import io
@@ -145,8 +146,13 @@ def _hashed(canary: Canary, agent: str) -> Iterator[tuple[str, bytes]]:
             yield name, base64.b64encode(start)
 
 
-def needles_of(canary: Canary) -> Iterator[tuple[bytes, str]]:
+@functools.cache
+def needles_of(canary: Canary) -> tuple[tuple[bytes, str], ...]:
     """What to search for a canary, and what to call it."""
+    return tuple(_needles_of(canary))
+
+
+def _needles_of(canary: Canary) -> Iterator[tuple[bytes, str]]:
     for text in _texts_of(canary.address):
         yield from ((needle, f"{canary.name}: address, {form}") for form, needle in _texts(text))
     yield from ((needle, f"{canary.name}: address, {form}") for form, needle in _packed(canary.address))

@@ -8,8 +8,10 @@ PostgreSQL runs with ``wal_compression=off`` here, so that the write-ahead log c
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,7 +110,14 @@ def run_copy(
         temporary.mkdir()
         temporary.chmod(0o777)
         stack.environ["TMPDIR"] = str(temporary)  # what is written for a moment only is written too
-        stack.start()
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(
+            resource.RLIMIT_CORE, (hard, hard)
+        )  # a machine that keeps what crashes leave behind
+        try:
+            stack.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
         return run_canaries(stack)
 
     return run
@@ -159,6 +168,31 @@ def test_every_way_was_gone(whole: Searched) -> None:
     assert (stack.data_dir / "spool/damaged").stat().st_size > 0
     assert len(stack.query("select distinct session_id from hits where session_id is not null")) > 20
     assert stack.make("check", check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["pixel", "enricher"])
+def test_a_crash_writes_no_memory_to_disk(whole: Searched, name: str) -> None:
+    limits = Path(f"/proc/{whole.stack.pid(name)}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+def test_the_audit_files_what_it_finds(whole: Searched) -> None:
+    done = whole.stack.make("audit", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "audit passed" in done.stdout
+    assert "settings of: the running pixel" in done.stdout
+    told = json.loads(whole.stack.make("audit", "JSON=1").stdout)
+    assert told["passed"]
+    shown = {item["name"]: item["value"] for item in told["items"]}
+    assert shown["RATE_LIMIT"] == str(paths.RATE_LIMIT)
+    assert shown["Redis appendfsync"] == "always"
+
+
+def test_the_audit_names_keys_that_live_on(broken: Searched) -> None:
+    done = broken.stack.make("audit", "JSON=1", check=False)
+    problems = {item["name"] for item in json.loads(done.stdout)["items"] if item["problem"]}
+    assert problems == set(broken.overdue_keys)
+    assert done.returncode != 0
 
 
 def test_no_log_line_holds_an_address(whole: Searched) -> None:

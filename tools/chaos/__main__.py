@@ -69,7 +69,7 @@ def beside(work: Callable[[], bool], ground: Ground) -> bool:
 
     thread = threading.Thread(target=do)
     thread.start()
-    ground.supervisor.watch()
+    ground.supervisor.watch(renew=lambda: None)  # nobody deploys here
     thread.join()
     return bool(result and result[0])
 
