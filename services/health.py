@@ -1,6 +1,7 @@
 """``python -m services.health URL``: exit 0 when the process behind it is well; for health checks of containers.
 
-``/readyz`` must answer 200; ``/metrics`` must show a heartbeat of the last 30 s.
+``/readyz`` must answer 200; ``/metrics`` must show a heartbeat of the last 30 s, and no enricher that has stopped
+because too much would become dead letters.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import urllib.request
 
 HEARTBEAT = "footfall_heartbeat_timestamp_seconds "
 LONGEST_SILENCE_S = 30
+STOPPED = "footfall_enricher_stopped_burying 1.0"
 
 
 def problem_at(url: str, now_s: float) -> str | None:
@@ -24,7 +26,9 @@ def problem_at(url: str, now_s: float) -> str | None:
         return None
     beats = [line for line in text.splitlines() if line.startswith(HEARTBEAT)]
     age_s = now_s - float(beats[0].removeprefix(HEARTBEAT)) if beats else now_s
-    return f"{url}: no heartbeat for {age_s:.0f} s" if age_s > LONGEST_SILENCE_S else None
+    if age_s > LONGEST_SILENCE_S:
+        return f"{url}: no heartbeat for {age_s:.0f} s"
+    return f"{url}: stopped, too many dead letters; see its log" if STOPPED in text.splitlines() else None
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ MAX_PROP_TEXT = 300
 # A group is cut here, so that one entry stays below 1 MiB even when each hit is at its limits.
 MAX_GROUP_HITS = 500
 MAX_GROUP_BYTES = 900_000
+# No pixel writes a longer entry: beside its hits it has 10,000 numbers of given-up groups and 1,000 counters at most.
+MAX_ENTRY_BYTES = 4 << 20
 
 PAGEVIEW = "pageview"
 
@@ -226,6 +228,8 @@ def _real_days(group: Group) -> bool:
 
 def decode_group(data: bytes) -> Group:
     """The clear part of an entry. Raises ``UndecodableEntry``."""
+    if len(data) > MAX_ENTRY_BYTES:
+        raise UndecodableEntry("limits")
     try:
         group = _group_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -82,7 +82,7 @@ class HitStream:
 
     def __init__(self, client: redis.Redis, consumer: str) -> None:
         self._redis: Any = client
-        self._consumer = consumer
+        self.consumer = consumer
         self._claim_cursor = "0-0"
         # Entries handed to this consumer before it was restarted are read again first.
         self._own_cursor: str | None = "0-0"
@@ -101,11 +101,11 @@ class HitStream:
             entries = self._read_own(count)
             if entries:
                 return entries
-        answer = self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=count, block=block_ms)
+        answer = self._redis.xreadgroup(GROUP, self.consumer, {STREAM: ">"}, count=count, block=block_ms)
         return [Entry(i.decode(), _group_of(f), 1) for i, f in self._rows(answer)]
 
     def _read_own(self, count: int) -> list[Entry]:
-        answer = self._redis.xreadgroup(GROUP, self._consumer, {STREAM: self._own_cursor}, count=count)
+        answer = self._redis.xreadgroup(GROUP, self.consumer, {STREAM: self._own_cursor}, count=count)
         rows = self._rows(answer)
         if not rows:
             self._own_cursor = None
@@ -122,7 +122,7 @@ class HitStream:
         answer = self._redis.xautoclaim(
             STREAM,
             GROUP,
-            self._consumer,
+            self.consumer,
             min_idle_time=CLAIM_IDLE_MS,
             start_id=self._claim_cursor,
             count=count,
@@ -135,7 +135,7 @@ class HitStream:
         if not rows:
             return []
         pending = self._redis.xpending_range(
-            STREAM, GROUP, min=rows[0][0], max=rows[-1][0], count=100_000, consumername=self._consumer
+            STREAM, GROUP, min=rows[0][0], max=rows[-1][0], count=100_000, consumername=self.consumer
         )
         times = {row["message_id"]: row["times_delivered"] for row in pending}
         return [Entry(i.decode(), _group_of(f), int(times.get(i, 1))) for i, f in rows]

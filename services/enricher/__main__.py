@@ -20,6 +20,7 @@ from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
+from services.enricher.letter_limit import LetterLimit
 from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
 from services.enricher.sources import sources_of
 from services.enricher.time_limits import time_limits
@@ -55,7 +56,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
-    wait_until_migrated(settings, "enricher", "select from stored_hits limit 0", log, stopped=stop)
+    wait_until_migrated(settings, "enricher", "select from enricher_stops limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
     return Consumer(
@@ -71,6 +72,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
         metrics=metrics,
         log=log,
         max_deliveries=settings.max_deliveries,
+        limit=LetterLimit(settings.max_dead_letter_percent),
         stopped=stop,
     )
 

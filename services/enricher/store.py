@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from services.database import Connection, load_sql
 from services.enricher.batch import DeadLetter, Work
+from services.enricher.letter_limit import NO_LIMIT_PERCENT, LetterLimit, TooManyLetters
 from services.enricher.numbers import Numbers, Row
 from services.hit import PAGEVIEW, Hit
 
@@ -55,8 +56,9 @@ class DayClosed(psycopg.OperationalError):
 class Store:
     """One connection's writing side."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limit: LetterLimit | None = None) -> None:
         self._connection = connection
+        self._limit = limit or LetterLimit(NO_LIMIT_PERCENT)
         self._numbers = Numbers(connection)
         self._days: set[datetime.date] = set()
         with connection.transaction():
@@ -64,20 +66,22 @@ class Store:
             connection.execute(MAKE_STAGING)
 
     def write(self, works: list[Work]) -> Written:
-        """Store a batch and commit. Raises ``psycopg.Error``; nothing is stored then."""
+        """Store a batch and commit. Raises ``psycopg.Error``, ``TooManyLetters``; nothing is stored then."""
         hits = [hit for work in works for hit in work.hits]
         self._open_days(hits)
         # Committed before the hits are: see numbers.py.
         rows = dict(zip(map(id, hits), self._rows(hits), strict=True))
         try:
             with self._connection.transaction():
-                return self._write(works, rows)
+                written = self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
             # Upkeep has closed or dropped the day meanwhile: the next try opens it again. With a dropped day it may
             # have forgotten numbers that only this day's hits had.
             self._days.clear()
             self._numbers = Numbers(self._connection)
             raise
+        self._limit.committed()
+        return written
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
@@ -102,6 +106,21 @@ class Store:
                 "delete from lone_attempts where site = '' and entry_id = %s", [entry_id]
             )
 
+    def note_stop(self, consumer: str, error: TooManyLetters) -> None:
+        """Let the alert see that this enricher stores nothing, and since when."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "insert into enricher_stops (consumer, letters, hits, reasons) values (%s, %s, %s, %s)"
+                " on conflict (consumer) do update set tried_at = clock_timestamp(), letters = excluded.letters,"
+                " hits = excluded.hits, reasons = excluded.reasons",
+                [consumer, error.letters, error.hits, ", ".join(sorted(error.reasons))],
+            )
+
+    def forget_stop(self, consumer: str) -> None:
+        """It stores again."""
+        with self._connection.transaction():
+            self._connection.execute("delete from enricher_stops where consumer = %s", [consumer])
+
     def _open_days(self, hits: list[Hit]) -> None:
         """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""
         days = {hit.day for hit in hits} - self._days
@@ -115,6 +134,7 @@ class Store:
         hits = [hit for work in new for hit in work.hits]
         letters = [letter for work in new for letter in work.dead_letters]
         letters += self._undecodable(works)
+        self._limit.check(letters, len(hits))  # here, where only what was not buried before is left
         self._bury(letters)
         self._book_left_out(new)
         if not hits and not letters:
