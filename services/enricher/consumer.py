@@ -15,7 +15,7 @@ import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from services.database import Connection, pauses_s
-from services.enricher.batch import TOO_LATE, DeadLetter, Work, buried, prepare
+from services.enricher.batch import TOO_LATE, Bot, DeadLetter, Work, buried, prepare
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
 from services.enricher.letter_limit import LetterLimit, TooManyLetters
@@ -261,7 +261,7 @@ class Consumer:
         work.hits, work.raw_hits = [], []
         for hit, raw in tried:
             if id(hit) in bad:
-                work.bury(raw, "row", error)
+                work.bury(raw, "row", error, Bot(hit.bot_name, hit.bot_class) if hit.is_bot else None)
             else:
                 work.hits.append(hit)
                 work.raw_hits.append(raw)

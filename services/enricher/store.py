@@ -27,6 +27,7 @@ MAKE_STAGING = load_sql(_SQL / "make_staging.sql")
 COPY_STAGING = load_sql(_SQL / "copy_staging.sql")
 INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
 BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
+TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -47,6 +48,14 @@ class Written(NamedTuple):
     duplicate: int
     dead_lettered: int
     redelivered_groups: int
+
+
+class LetterKey(NamedTuple):
+    """Identity of a dead letter."""
+
+    site: str
+    day: datetime.date
+    dead_letter_id: uuid.UUID
 
 
 class DayClosed(psycopg.OperationalError):
@@ -88,6 +97,27 @@ class Store:
         rows = self._rows(hits)
         with self._connection.transaction(force_rollback=True):
             self._copy(rows)
+
+    def bring_back(self, letters: list[tuple[LetterKey, Hit]]) -> Written:
+        """Store the hits of dead letters and take these letters away, in one transaction.
+
+        A letter that is gone meanwhile, or emptied, is passed over. Raises ``psycopg.Error``; nothing is done then.
+        """
+        hits = [hit for _, hit in letters]
+        self._open_days(hits)
+        rows = dict(zip((key for key, _ in letters), self._rows(hits), strict=True))
+        sites, days, ids = (list(column) for column in zip(*rows, strict=True))
+        try:
+            with self._connection.transaction():
+                keys = {"sites": sites, "days": days, "ids": ids}
+                taken = [LetterKey(*key) for key in self._connection.execute(TAKE_LETTERS, keys).fetchall()]
+                self._copy([rows[key] for key in taken])
+                stored = self._book([(key.site, key.day, 0, -1) for key in taken])
+                self._refuse_closed_days(hits)
+        except (psycopg.IntegrityError, DayClosed):
+            self._days.clear()
+            raise
+        return Written(stored, len(taken) - stored, -len(taken), 0)
 
     def count_attempt(self, entry_id: str) -> int:
         """Note, durably, that an entry is about to be tried alone; how often that was."""
@@ -270,7 +300,10 @@ class Store:
         # An entry without a group was accepted by nobody who could tell: it stands for one hit.
         unknown = [(lt.site, lt.day, lt.hits, lt.hits) for lt in letters if lt.site == ""]
         dead = [(lt.site, lt.day, 0, lt.hits) for lt in letters if lt.site != ""]
-        rows = [*accepted, *unknown, *dead]
+        return self._book([*accepted, *unknown, *dead])
+
+    def _book(self, rows: list[tuple[str, datetime.date, int, int]]) -> int:
+        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new."""
         row = self._connection.execute(
             INSERT_HITS,
             {
