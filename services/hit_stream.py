@@ -9,6 +9,7 @@ XREADGROUP was sent: all connections here are made without retries, and callers 
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import redis
@@ -17,12 +18,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from services.hit import Group, UndecodableEntry, decode_group
+
 STREAM = "footfall:hits"
 GROUP = "enricher"
 FIELD = b"g"
 # An entry that its reader has held this long is taken over: longer than any batch takes, shorter than
 # an operator's patience. Taking over too early costs work, never a count (a group is stored once).
 CLAIM_IDLE_MS = 30_000
+# A look at what waits costs 2 ms a MB, every few seconds; in so many there are some 10,000 hits.
+LOOK_BYTES = 4_000_000
+LOOK_ENTRIES = 50
 
 
 class Entry(NamedTuple):
@@ -75,6 +81,14 @@ def _group_of(fields: Any) -> bytes:
         return b""
     data = fields.get(FIELD, b"")
     return bytes(data)
+
+
+class StreamLook(NamedTuple):
+    """What stood on the stream at a moment; of a long backlog the beginning."""
+
+    groups: list[Group]
+    entries: int
+    entries_read: int
 
 
 class HitStream:
@@ -155,6 +169,22 @@ class HitStream:
         """Id of the oldest entry that is not yet committed; None when nothing waits."""
         rows = self._redis.xrange(STREAM, count=1)
         return rows[0][0].decode() if rows else None
+
+    def look(self) -> StreamLook:
+        """What is on the stream, the oldest first, up to ``LOOK_BYTES``."""
+        groups: list[Group] = []
+        entries = self.length()
+        entries_read = size = 0
+        start = "-"
+        while size < LOOK_BYTES and (rows := self._redis.xrange(STREAM, min=start, count=LOOK_ENTRIES)):
+            for _, fields in rows:
+                data = _group_of(fields)
+                size += len(data) + 100
+                with contextlib.suppress(UndecodableEntry):
+                    groups.append(decode_group(data))
+            entries_read += len(rows)
+            start = f"({rows[-1][0].decode()}"
+        return StreamLook(groups, max(entries, entries_read), entries_read)
 
     def length(self) -> int:
         """Entries on the stream, read or not."""

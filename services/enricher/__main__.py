@@ -58,7 +58,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
-    wait_until_migrated(settings, "enricher", "select from enricher_stops limit 0", log, stopped=stop)
+    wait_until_migrated(settings, "enricher", "select from stream_look limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
     return Consumer(

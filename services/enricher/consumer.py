@@ -196,6 +196,7 @@ class Consumer:
         names = self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
         if names:
             self._log.info("keys-destroyed", names=names)
+        self._open_store().note_stream(self._stream.look())
         return self._stream.claim(CLAIM_ENTRIES)
 
     def _process(self, entries: list[Entry]) -> None:

@@ -20,6 +20,7 @@ from services.enricher.batch import DeadLetter, Work
 from services.enricher.letter_limit import NO_LIMIT_PERCENT, LetterLimit, TooManyLetters
 from services.enricher.numbers import Numbers, Row
 from services.hit import PAGEVIEW, Hit
+from services.hit_stream import StreamLook
 
 _SQL = Path(__file__).with_name("sql")
 CLAIM_GROUPS = load_sql(_SQL / "claim_groups.sql")
@@ -28,6 +29,7 @@ COPY_STAGING = load_sql(_SQL / "copy_staging.sql")
 INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
 BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
 TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
+NOTE_STREAM = load_sql(_SQL / "note_stream.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -151,6 +153,29 @@ class Store:
         with self._connection.transaction():
             self._connection.execute("delete from enricher_stops where consumer = %s", [consumer])
 
+    def note_stream(self, look: StreamLook) -> None:
+        """Let the view daily_ledger see what waits."""
+        rows = [
+            (
+                part.site,
+                datetime.date.fromisoformat(part.day),
+                uuid.UUID(bytes=group.pixel_id),
+                group.seq,
+                part.hits,
+            )
+            for group in look.groups
+            for part in group.accepted
+        ]
+        sites, days, pixels, seqs, hits = (
+            (list(column) for column in zip(*rows, strict=True)) if rows else [[]] * 5
+        )
+        with self._connection.transaction():
+            self._connection.execute(
+                NOTE_STREAM,
+                {"sites": sites, "days": days, "pixels": pixels, "seqs": seqs, "hits": hits,
+                 "entries": look.entries, "entries_read": look.entries_read},
+            )  # fmt: skip
+
     def _open_days(self, hits: list[Hit]) -> None:
         """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""
         days = {hit.day for hit in hits} - self._days
@@ -184,27 +209,37 @@ class Store:
 
         A group that the batch itself calls abandoned is none, whichever stands first.
         """
-        rows: list[tuple[str, uuid.UUID, int, int, bool]] = []
+        rows: list[tuple[str, uuid.UUID, int, int, int | None, bool]] = []
         first: dict[tuple[uuid.UUID, int], Work] = {}
         given_up = {(w.group.pixel_id, seq) for w in works if w.group for seq in w.group.abandoned}
         for work in works:
             if work.group is None:
                 continue
             pixel_id = uuid.UUID(bytes=work.group.pixel_id)
-            rows += [("", pixel_id, seq, 0, True) for seq in work.group.abandoned]
+            rows += [("", pixel_id, seq, 0, None, True) for seq in work.group.abandoned]
             if (work.group.pixel_id, work.group.seq) in given_up:
                 continue
             first.setdefault((pixel_id, work.group.seq), work)
             by_site: dict[str, int] = {} if work.group.accepted else {"": 0}
             for part in work.group.accepted:
                 by_site[part.site] = by_site.get(part.site, 0) + part.hits
-            rows += [(site, pixel_id, work.group.seq, number, False) for site, number in by_site.items()]
+            seq, before = work.group.seq, work.group.hits_before
+            rows += [(site, pixel_id, seq, number, before, False) for site, number in by_site.items()]
         if not rows:
             return []
-        sites, pixels, seqs, numbers, abandoned = (list(column) for column in zip(*rows, strict=True))
+        sites, pixels, seqs, numbers, before_all, abandoned = (
+            list(column) for column in zip(*rows, strict=True)
+        )
         taken = self._connection.execute(
             CLAIM_GROUPS,
-            {"sites": sites, "pixels": pixels, "seqs": seqs, "hits": numbers, "abandoned": abandoned},
+            {
+                "sites": sites,
+                "pixels": pixels,
+                "seqs": seqs,
+                "hits": numbers,
+                "before": before_all,
+                "abandoned": abandoned,
+            },
         ).fetchall()
         won = {(pixel_id, seq) for pixel_id, seq, was_abandoned in taken if not was_abandoned}
         return [work for key, work in first.items() if key in won]
