@@ -48,7 +48,9 @@ language sql stable security definer set search_path = pg_catalog, public, pg_te
         window pixel as (partition by k.pixel_id order by k.seq)
     )
     select o.pixel_id, coalesce(o.former_seq, 0) + 1, o.seq - 1,
-           case when o.former_seq is null then o.hits_before else greatest(0, o.hits_before - o.hits_until) end,
+           case when o.former_seq is null then o.hits_before
+                when o.hits_before >= o.hits_until then o.hits_before - o.hits_until
+                when o.hits_before < o.hits_until then 0 end,
            o.processed_at
     from ordered o
     -- Older numbers are being forgotten, in no order of theirs.
@@ -95,7 +97,7 @@ with window_of as (
     from pg_class where oid = 'stream_groups'::regclass
 )
 select m.pixel_id, m.first_seq, m.last_seq, m.last_seq - m.first_seq + 1 - p.groups as groups,
-       greatest(0, m.hits - p.hits) as hits, m.known_at
+       case when m.hits is not null then greatest(0, m.hits - p.hits) end as hits, m.known_at
 from window_of w
 cross join lateral groups_missing(w.since) m
 cross join lateral (
