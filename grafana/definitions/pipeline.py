@@ -27,8 +27,8 @@ LEDGER = Row(4, [
     stat(
         "Dead-lettered",
         "pipeline/dead_lettered.sql",
-        "Hits that could not become rows, or came too late (older than RETENTION_DAYS); make dead-letters and the view "
-        "daily_ledger_reasons say why.",
+        "Hits that could not become rows, or came too late (older than RETENTION_DAYS); make dead-letters says why, "
+        "and so does the view daily_ledger_reasons.",
         width=5,
     ),
     stat(

@@ -8,6 +8,7 @@ is refused (the batch is halved until the bad hit is alone, and that one is buri
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Callable
 
@@ -166,8 +167,10 @@ class Consumer:
         entries = claimed or self._read()
         if not entries:
             return 0
-        tired = [entry for entry in entries if entry.deliveries > self._max_deliveries]
-        fresh = [entry for entry in entries if entry.deliveries <= self._max_deliveries]
+        # While burying has stopped entries are handed out again and again for that: each alone, some would be buried.
+        most = sys.maxsize if self._burying_stopped else self._max_deliveries
+        tired = [entry for entry in entries if entry.deliveries > most]
+        fresh = [entry for entry in entries if entry.deliveries <= most]
         for batch in in_batches(fresh, BATCH_BYTES):
             self._process(batch)
         for entry in tired:
