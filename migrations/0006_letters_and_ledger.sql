@@ -92,8 +92,8 @@ comment on column stream_look.entries_read is 'How many of them, from the oldest
 
 create view lost_groups as
 with window_of as (
-    -- A million groups take a second: on a busy site only those of the last hour are looked at.
-    select case when reltuples < 1000000 then '-infinity' else now() - interval '1 hour' end as since
+    -- 200,000 groups take 0.3 s, every minute: on a busier site only those of the last hour are looked at.
+    select case when reltuples < 200000 then '-infinity' else now() - interval '1 hour' end as since
     from pg_class where oid = 'stream_groups'::regclass
 )
 select m.pixel_id, m.first_seq, m.last_seq, m.last_seq - m.first_seq + 1 - p.groups as groups,
