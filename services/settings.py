@@ -94,6 +94,7 @@ class Settings:
     grafana_port: int
     consumer_name: str
     max_deliveries: int
+    max_dead_letter_percent: int
     max_stream_entries: int
 
 
@@ -338,6 +339,9 @@ CATALOGUE: tuple[Setting, ...] = (
             "machine need two; empty: the machine's host name.", str, "machine"),
     Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "
             "buried as a dead letter.", _number(1, 1_000), "machine"),
+    Setting("MAX_DEAD_LETTER_PERCENT", "20", "percent", "Of the last 1,000 hits, beyond the first 20: if more would "
+            "become dead letters, the enricher stops and keeps all hits waiting; 100: no limit.",
+            _number(0, 100), "machine"),
     Setting("MAX_STREAM_ENTRIES", "5000000", "entries", "Length of the stream from which on hits go to the "
             "pixel's spool; an entry holds one hit in quiet and up to 500 under load.",
             _number(1, 1_000_000_000), "machine"),

@@ -62,7 +62,7 @@ class Item(NamedTuple):
 
 def versions(connection: Connection, client: Any, pixel_url: str) -> Iterator[Item]:
     """What runs."""
-    with urllib.request.urlopen(f"{pixel_url}/version", timeout=5) as answer:
+    with urllib.request.urlopen(f"{pixel_url}/version", timeout=5) as answer:  # noqa: S310 - our own
         yield Item("versions", "pixel", answer.read().decode().strip())
     [(server, migration)] = connection.execute(
         "select current_setting('server_version'), (select max(name) from schema_migrations)"

@@ -243,6 +243,7 @@ class GroupCommit:
             sealer=self._sealer,
             left_out=[LeftOut(*key, number) for key, number in left_out.items()],
             abandoned=self._abandoned,
+            hits_before=self.hits,
         )
 
     async def _send(self, groups: list[bytes], within_s: float) -> str:

@@ -56,6 +56,7 @@ MISTAKES = {
     "REDIS_PORT": ("0",),
     "GRAFANA_PORT": ("-3",),
     "MAX_DELIVERIES": ("0", "1001"),
+    "MAX_DEAD_LETTER_PERCENT": ("-1", "101"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
 }
 

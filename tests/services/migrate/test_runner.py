@@ -404,14 +404,15 @@ NAMES = ("sites", "pages", "referrers", "titles", "days", "countries")
 MAY_READ = {
     "grafana_reader": {
         *VIEWS, *TABLES, *NAMES, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation",
-        "jobs",
+        "jobs", "daily_ledger", "daily_ledger_reasons", "ledger_differences", "lost_groups", "stream_look",
+        "enricher_stops",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}
 MAY_READ["analyst"] = {*MAY_READ["grafana_explorer"], "hits"}
 PRIVATE = {
     "hits", "stored_hits", "hits_to_count", "origins", "clients", "dead_letters", "stream_groups", "lone_attempts",
-    "schema_migrations", "explore_hits",
+    "schema_migrations", "explore_hits", "pending_groups",
 }  # fmt: skip
 
 

@@ -204,6 +204,7 @@ async def test_while_redis_fails_hits_go_to_the_spool_and_are_sent_on_in_order(
     numbers = [group.seq for group in groups_in(own_redis.url)]
     assert numbers == sorted(numbers), "a group may come twice, never before an older one"
     assert set(numbers) == set(range(1, 9)), "and none is missing"
+    assert all(group.hits_before == group.seq - 1 for group in groups_in(own_redis.url))
     await commit.look()
     assert parts.held(), "nor before what came from here is enriched: it is of an earlier day, perhaps"
     redis.Redis.from_url(own_redis.url).xtrim(STREAM, maxlen=0)
@@ -420,6 +421,7 @@ async def test_the_numbers_of_abandoned_groups_travel_until_they_arrive(
     assert arrived == {2, 3}
     assert not arrived & {group.seq for group in groups}, "what arrived was not abandoned"
     assert groups[-1].abandoned == [], "once is enough"
+    assert [group.hits_before for group in groups] == [0, 1, 2], "what was refused was not made durable"
 
 
 async def test_strangers_sites_do_not_fill_the_memory(parts: Parts, redis_url: str) -> None:
