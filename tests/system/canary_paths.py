@@ -187,6 +187,14 @@ def send_spooled(stack: Stack) -> None:
     wait_until(lambda: stack.pid("pixel") != pixel)
 
 
+def pixel_host() -> str:
+    """Where the pixel listens: for IPv6, and with it IPv4 as mapped addresses, where this machine has it."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
+        return "::"
+    return "127.0.0.1"
+
+
 def is_up(stack: Stack) -> bool:
     """Whether the pixel answers."""
     return ask(stack, "nobody", "/livez") == 200
@@ -353,6 +361,15 @@ def redis_of(stack: Stack) -> Iterator[tuple[str, bytes]]:
             values = [value for value in readers[kind](key) if value is not None]
             yield f"redis {key.decode(errors='replace')}", b"\n".join([key, *values])
     yield "redis slow log", repr(client.slowlog_get(1_000)).encode()
+
+
+def rewritten_aof_of(stack: Stack) -> Iterator[tuple[str, bytes]]:
+    """Redis's files after it has written them anew, without its own compression."""
+    client = client_of(stack)
+    client.config_set("rdbcompression", "no")
+    client.bgrewriteaof()
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 30)
+    yield from (item for item in files_of(stack) if item[0].startswith("redis/"))
 
 
 def outputs_of(stack: Stack) -> Iterator[tuple[str, bytes]]:

@@ -82,7 +82,7 @@ def run_canaries(stack: Stack) -> Searched:
     os.kill(server, signal.SIGCONT)
     wait_until(lambda: paths.is_up(stack))
     wait_until(lambda: not paths.spool_of(stack).stat().st_size)
-    waiting |= search_memory(stack, paths.redis_of)
+    waiting |= search_memory(stack, paths.redis_of, paths.rewritten_aof_of)
     os.kill(enricher, signal.SIGCONT)
     paths.put_dead(stack)
     wait_until(lambda: paths.is_calm(stack), 60)
@@ -104,14 +104,20 @@ def run_copy(
     def run(sabotaged: bool) -> Searched:
         root = copy_of_the_product(tmp_path_factory.mktemp("copy"), sabotaged=sabotaged)
         stack = make_stack(
-            start=False, root=root, TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT=str(paths.RATE_LIMIT)
+            start=False,
+            root=root,
+            TRUSTED_PROXIES="127.0.0.1",
+            RATE_LIMIT=str(paths.RATE_LIMIT),
+            PIXEL_HOST=paths.pixel_host(),
         )
         temporary = stack.data_dir / "tmp"
         temporary.mkdir()
         temporary.chmod(0o777)
         stack.environ["TMPDIR"] = str(temporary)  # what is written for a moment only is written too
         soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # a machine that keeps what crashes leave behind
+        resource.setrlimit(
+            resource.RLIMIT_CORE, (hard, hard)
+        )  # a machine that keeps what crashes leave behind
         try:
             stack.start()
         finally:
