@@ -34,7 +34,7 @@ def live_keys(stack: Stack) -> dict[str, bytes]:
 
 def overdue_keys(stack: Stack) -> list[str]:
     """Live keys of hours and days that are over, while nothing waits."""
-    hours = {hour_name(time.time() - seconds) for seconds in (0, 3_660 - 3_600, 600)}
+    hours = {hour_name(time.time() - seconds) for seconds in (0, 60, 600)}
     days = {time.strftime("%Y-%m-%d", time.gmtime(time.time() - seconds)) for seconds in (0, 600)}
     young = {f"seal-{name}" for name in hours} | {f"session-{name}" for name in days}
     return sorted(set(live_keys(stack)) - young)
