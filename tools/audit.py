@@ -36,15 +36,23 @@ RELATIONS = """
 select c.relname, c.relkind in ('v', 'm'), array_agg(a.attname::text order by a.attnum)
 from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-group by c.oid order by c.relname
+group by c.oid order by c.relkind in ('v', 'm'), c.relname
+"""
+# Where nothing of ours stands, a copy of hits could.
+ELSEWHERE = """
+select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('public', 'information_schema')
+  and n.nspname !~ '^pg_' and not (n.nspname = 'hits_days' and c.relispartition)
+order by 1
 """
 # What each login role but the owner may do with each table or view, whoever gave it the right.
 RIGHTS = """
-select r.rolname, c.relname,
+select r.rolname, case when c.relispartition then c.oid::regclass::text else c.relname end,
        has_table_privilege(r.oid, c.oid, 'insert, update, delete, truncate')
        or has_any_column_privilege(r.oid, c.oid, 'insert, update') as writes
 from pg_roles r, pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+where c.relnamespace in ('public'::regnamespace, 'hits_days'::regnamespace)
+  and c.relkind in ('r', 'p', 'v', 'm', 'f')
   and r.rolcanlogin and not r.rolsuper and r.oid <> c.relowner and r.rolname !~ '^pg_'
   and (has_any_column_privilege(r.oid, c.oid, 'select') or has_any_column_privilege(r.oid, c.oid, 'insert, update')
        or has_table_privilege(r.oid, c.oid, 'insert, update, delete, truncate'))
@@ -113,6 +121,8 @@ def relations(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
         yield Item("views" if is_view else "tables", name, f"{len(columns)} columns", problem)
     for name in sorted(set(tables) - {name for name, _, _ in found}):
         yield Item("tables", name, "not there", "in the catalogue, not in the database")
+    for (name,) in connection.execute(ELSEWHERE).fetchall():
+        yield Item("tables", name, "outside of our schemas", "not in the catalogue")
 
 
 def roles(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
@@ -131,7 +141,7 @@ def roles(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
             wanted = {name for name in relations if matches(name, reads)}
             problems += [f"reads {name}" for name in sorted(set(has) - wanted)]
             problems += [f"does not read {name}" for name in sorted(wanted - set(has))]
-        yield Item("roles", role, f"reads {len(has)} tables and views", "; ".join(problems))
+        yield Item("roles", role, f"reads {', '.join(sorted(has))}", "; ".join(problems))
     for (name,) in connection.execute(
         "select rolname from pg_roles where rolsuper and rolcanlogin order by 1"
     ):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.enricher.batch import Work
 from services.hit import (
     MAX_EVENT,
     MAX_GROUP_BYTES,
@@ -36,7 +37,18 @@ from services.pixel.collect import Accepted as AcceptedRequest
 from services.pixel.collect import Headers
 from services.pixel.group_commit import _Gathering, _size_of
 from services.sealing import SealingKeys
-from tests.make import ADDRESS, DAY, PIXEL_ID, SITE, USER_AGENT, encode, make_keys, make_raw_hit, number_to_id
+from tests.make import (
+    ADDRESS,
+    DAY,
+    PIXEL_ID,
+    SITE,
+    USER_AGENT,
+    encode,
+    make_entry,
+    make_keys,
+    make_raw_hit,
+    number_to_id,
+)
 from tests.strategies import examples, mutated, packed_structures, raw_hits
 
 WORDS = {"version", "not-a-group", "limits", "empty", "seal", "hits", "counts"}
@@ -293,6 +305,9 @@ def test_a_hit_beyond_a_limit_is_refused(keys: SealingKeys, field: dict[str, obj
         Headers(user_agent=USER_AGENT, cookie="Canary", referer="Canary", accept_language="Canary"),
         [make_raw_hit(title="Canary")],
         {"hit": make_raw_hit(title="Canary")},
+        Work(make_entry(b""), None, raw_hits=[make_raw_hit(title="Canary")]),
+        ValueError(make_raw_hit(title="Canary")),
+        UndecodableEntry("seal"),
     ],
     ids=lambda thing: type(thing).__name__,
 )
@@ -301,6 +316,13 @@ def test_no_print_shows_a_person(thing: object) -> None:
         assert "Canary" not in text
         assert ADDRESS not in text
         assert USER_AGENT not in text
+
+
+def test_what_is_on_its_way_prints_nobody(keys: SealingKeys) -> None:
+    data = encode([make_raw_hit(title="Canary")], keys)
+    for thing in (make_entry(data), decode_group(data), Work(make_entry(data), decode_group(data))):
+        assert "Canary" not in repr(thing)
+        assert ADDRESS not in repr(thing)
 
 
 def test_no_traceback_shows_a_person(keys: SealingKeys) -> None:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.system import canary_paths as paths
+from tests.system import canary_places as places
 from tests.system.canaries import Before, Searcher, gzipped, key_needles, make_canary, needles_of
 from tests.system.sabotage import SABOTAGES, Sabotage, copy_of_the_product
 from tests.system.stack import Stack, wait_until
@@ -47,11 +48,11 @@ def people() -> Searcher:
 def search(stack: Stack, before: Before, *, is_calm: bool) -> tuple[Findings, int]:
     """Places and what was found there, and the bytes read; while servers stand still, in files alone."""
     for_people = people()
-    keys = paths.live_keys(stack)
+    keys = places.live_keys(stack)
     for_keys = Searcher(needle for name, key in keys.items() for needle in key_needles(name, key))
     found: Findings = set()
     size = 0
-    for place, data in paths.everything_written(stack) if is_calm else paths.files_of(stack):
+    for place, data in places.everything_written(stack) if is_calm else places.files_of(stack):
         size += len(data)
         new = before.without(data)
         found |= {(place, label) for label in for_people.search(new)}
@@ -70,7 +71,7 @@ def search_memory(stack: Stack, *parts: Callable[[Stack], Iterator[tuple[str, by
 
 def run_canaries(stack: Stack) -> Searched:
     """All ways, and the search: once while hits wait on the stream and in the spool, once when all is stored."""
-    before = Before(paths.files_of(stack))
+    before = Before(places.files_of(stack))
     paths.plant_old_keys(stack)
     enricher = stack.kill("enricher", signal.SIGSTOP)
     paths.send_good(stack)
@@ -80,19 +81,19 @@ def run_canaries(stack: Stack) -> Searched:
     paths.send_spooled(stack)
     waiting, _ = search(stack, before, is_calm=False)
     os.kill(server, signal.SIGCONT)
-    wait_until(lambda: paths.is_up(stack))
-    wait_until(lambda: not paths.spool_of(stack).stat().st_size)
-    waiting |= search_memory(stack, paths.redis_of)
+    wait_until(lambda: paths.is_up(stack), 60)
+    wait_until(lambda: not places.spool_of(stack).stat().st_size, 60)
+    waiting |= search_memory(stack, places.redis_of, places.rewritten_aof_of)
     os.kill(enricher, signal.SIGCONT)
     paths.put_dead(stack)
     wait_until(lambda: paths.is_calm(stack), 60)
     paths.send_sabotaged(stack)
     paths.fail(stack)
     wait_until(lambda: paths.is_calm(stack), 60)
-    waiting |= search_memory(stack, paths.metrics_of)
+    waiting |= search_memory(stack, places.metrics_of)
     paths.kill_in_the_middle(stack)
     at_the_end, size = search(stack, before, is_calm=True)
-    return Searched(stack, waiting, at_the_end, paths.overdue_keys(stack), size)
+    return Searched(stack, waiting, at_the_end, places.overdue_keys(stack), size)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,11 @@ def run_copy(
     def run(sabotaged: bool) -> Searched:
         root = copy_of_the_product(tmp_path_factory.mktemp("copy"), sabotaged=sabotaged)
         stack = make_stack(
-            start=False, root=root, TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT=str(paths.RATE_LIMIT)
+            start=False,
+            root=root,
+            TRUSTED_PROXIES="127.0.0.1",
+            RATE_LIMIT=str(paths.RATE_LIMIT),
+            PIXEL_HOST=paths.pixel_host(),
         )
         temporary = stack.data_dir / "tmp"
         temporary.mkdir()

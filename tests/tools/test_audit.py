@@ -188,18 +188,24 @@ def test_the_schema_is_the_catalogue_s_and_what_differs_is_named(owner: psycopg.
     owner.execute("alter table clients add column address inet")
     owner.execute("create view people as select hit_id as ip from hits")
     owner.execute("create table visitors (day date)")
+    owner.execute("create schema copies create table hits_of_yesterday (day date)")
     owner.execute("alter table ledger drop column duplicate")
     owner.execute("grant select on stored_hits to analyst")
+    [(day,)] = owner.execute(
+        "select min(oid::regclass::text) from pg_class where relispartition and relkind = 'r'"
+    ).fetchall()
+    owner.execute(f"grant select on {day} to analyst")
     owner.execute("grant update (title) on titles to grafana_reader")
     owner.execute("revoke select on jobs from grafana_explorer")
     assert problems(audit.relations(owner, CATALOGUE)) == {
         "clients": "not as in the catalogue: address",
+        "copies.hits_of_yesterday": "not in the catalogue",
         "ledger": "not as in the catalogue: duplicate",
         "people": "not as in the catalogue: the view itself, ip",
         "visitors": "not as in the catalogue: day",
     }
     assert problems(audit.roles(owner, CATALOGUE)) == {
-        "analyst": "reads stored_hits",
+        "analyst": f"reads {day}; reads stored_hits",
         "grafana_explorer": "does not read jobs",
         "grafana_reader": "writes titles",
     }
