@@ -71,7 +71,7 @@ class LeftSpools:
         """Take what was left, and get on with it. Raises RedisError, OSError, TimeoutError, ``SpoolUnusable``."""
         for slot in slots_of(self._directory):
             if slot not in self._taken and self._has_work(slot):
-                self._take(slot)
+                await self._take(slot)
         for slot, left in list(self._taken.items()):
             if await self._is_done(left):
                 left.holds.release()
@@ -85,9 +85,10 @@ class LeftSpools:
         except FileNotFoundError:
             return False
 
-    def _take(self, slot: Path) -> None:
+    async def _take(self, slot: Path) -> None:
         """Nothing where a pixel uses it."""
-        spool = Spool.if_free(slot, self._max_bytes)
+        # All of it is read, which takes seconds where it is a GB, while readers wait for their answers.
+        spool = await asyncio.to_thread(Spool.if_free, slot, self._max_bytes)
         if spool is not None:
             self._taken[slot] = _Left(spool, KeyHolds(self._key_dir, spool.holder))
             say_what_was_cut(spool, self._log)
@@ -101,7 +102,7 @@ class LeftSpools:
         while groups := left.spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES):
             if self._commit.spooling or not await self._commit.send_on(groups):
                 return False  # later: one's own come first
-            left.spool.mark_sent(groups)
+            await asyncio.to_thread(left.spool.mark_sent, groups)
         async with asyncio.timeout(SEND_WITHIN_S):
             if not left.behind:
                 newest = await self._redis.xrevrange(STREAM, count=1)
