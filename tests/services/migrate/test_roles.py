@@ -150,7 +150,8 @@ def test_what_an_extension_made_stays_its_own(migrated: Database) -> None:
         try:
             migrate(connection, MIGRATIONS)
             allowed = connection.execute(
-                "select r, has_function_privilege(r, 'dangerous()', 'execute'), has_table_privilege(r, 'telling', 'select')"
+                "select r, has_function_privilege(r, 'dangerous()', 'execute'),"
+                " has_table_privilege(r, 'telling', 'select')"
                 " from unnest(%s::text[]) r",
                 [list(ROLES)],
             ).fetchall()
