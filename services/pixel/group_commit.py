@@ -297,9 +297,10 @@ class GroupCommit:
             drained = False
             try:
                 drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
-            except OSError as error:
-                reason = error.strerror or str(error)
-                self._log.error("spool-failed", error=type(error).__name__, reason=reason)
+            except (
+                Exception
+            ) as error:  # whatever it was: what waits must not wait until the pixel is started anew
+                self._log.error("spool-failed", error=type(error).__name__, place=place_of(error))
             if not drained:
                 await asyncio.sleep(DRAIN_PAUSE_S)
 

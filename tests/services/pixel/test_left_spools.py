@@ -106,3 +106,15 @@ async def test_readers_are_answered_while_a_large_spool_is_read(parts: Parts, re
         turns += 1
     await looking
     assert turns > 5
+
+
+async def test_a_slot_that_cannot_be_read_keeps_no_other_waiting(parts: Parts, redis_url: str) -> None:
+    await leave_hits(parts, "spool/4", 1)
+    for slot, holder in (("2", b"\xff"), ("3", None)):
+        (parts.folder / "spool" / slot).mkdir()
+        (parts.folder / "spool" / slot / FILE_NAME).write_bytes(b"x")
+        place = parts.folder / "spool" / slot / HOLDER_NAME
+        place.mkdir() if holder is None else place.write_bytes(holder)
+    await finder(parts, redis_url, parts.make(redis_url, spool="spool")).look()
+    assert [hit.title for hit in hits_in(redis_url, parts.keys)] == ["spool/4 0"]
+    assert parts.log.actions.count("left-spool-waits") == 2
