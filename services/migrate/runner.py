@@ -89,6 +89,7 @@ def migrate(
         rows = connection.execute("select number, sha256 from schema_migrations").fetchall()
         applied: dict[int, str] = dict(rows)
         _refuse_strangers(migrations, applied)
+        _refuse_without_roles(connection)
         todo = [migration for migration in migrations if migration.number not in applied]
         for migration in todo:
             _apply(migration.path.name, partial(_applied, connection, migration), waiting)
@@ -112,6 +113,20 @@ def _refuse_strangers(migrations: list[Migration], applied: dict[int, str]) -> N
                 f"{known[number].path.name} was changed after it was applied: "
                 "put the file back and write a new migration"
             )
+
+
+def _refuse_without_roles(connection: Connection) -> None:
+    """Roles are a server's, not a database's: a dump has none, nor has what is restored without them their rights."""
+    row = connection.execute(
+        "select to_regclass('public.daily_traffic') is null"
+        " or exists (select from pg_roles where rolname = 'analyst')"
+    ).fetchone()
+    if row and row[0]:
+        return
+    raise MigrationError(
+        "the tables are there and Footfall's roles are not, as after a restore on a new server: empty the database, "
+        "start once, which makes the roles, and restore again with pg_restore --clean --if-exists"
+    )
 
 
 def _apply(what: str, attempt: Callable[[], bool], waiting: Callable[[str], None]) -> None:

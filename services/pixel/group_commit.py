@@ -300,9 +300,10 @@ class GroupCommit:
             drained = False
             try:
                 drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
-            except OSError as error:
-                reason = error.strerror or str(error)
-                self._log.error("spool-failed", error=type(error).__name__, reason=reason)
+            except (
+                Exception
+            ) as error:  # whatever it was: what waits must not wait until the pixel is started anew
+                self._log.error("spool-failed", error=type(error).__name__, place=place_of(error))
             if not drained:
                 await asyncio.sleep(DRAIN_PAUSE_S)
 
@@ -313,19 +314,19 @@ class GroupCommit:
             if self._spool.are_the_last(groups) and not self.redis_away:
                 # With the door shut: under steady traffic there would always be one more, and the file would grow
                 # until it has no room.
-                return self._mark_sent(groups, await self.send_on(groups, SEND_WITHIN_S))
+                return await self._mark_sent(groups, await self.send_on(groups, SEND_WITHIN_S))
         entry_id = await self.send_on(groups)
         async with self._disk:
-            return self._mark_sent(groups, entry_id)
+            return await self._mark_sent(groups, entry_id)
 
     async def send_on(self, groups: list[bytes], within_s: float = DRAIN_WITHIN_S) -> str:
         """Send groups that waited in a spool; id of the last one's entry, empty when Redis does not take them."""
         return await self._send([self._resealed(data) for data in groups], within_s)
 
-    def _mark_sent(self, groups: list[bytes], entry_id: str) -> bool:
+    async def _mark_sent(self, groups: list[bytes], entry_id: str) -> bool:
         if not entry_id:
             return False
-        self._spool.mark_sent(groups)
+        await asyncio.to_thread(self._spool.mark_sent, groups)  # it may have a large file to empty
         if self._spool.is_empty:
             self._release_behind = entry_id
             self._log.info("spool-drained")

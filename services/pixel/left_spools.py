@@ -11,12 +11,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from services.hit_stream import STREAM, entry_order
-from services.logs import Logger
+from services.logs import Logger, place_of
 from services.pixel.group_commit import DRAIN_BYTES, DRAIN_GROUPS, SEND_WITHIN_S, GroupCommit
-from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HOLDER_NAME, Spool, SpoolUnusable, slots_of
+from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HOLDER_NAME, Spool, slots_of
 from services.sealing import KeyHolds
 
 LOOK_EVERY_S = 2.0
@@ -61,21 +59,26 @@ class LeftSpools:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            try:
-                await self.look()
-            except (RedisError, OSError, TimeoutError, SpoolUnusable) as error:
-                self._log.warning("left-spool-waits", error=type(error).__name__)
+            await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Take what was left, and get on with it. Raises RedisError, OSError, TimeoutError, ``SpoolUnusable``."""
+        """Take what was left, and get on with it."""
         for slot in slots_of(self._directory):
-            if slot not in self._taken and self._has_work(slot):
-                self._take(slot)
-        for slot, left in list(self._taken.items()):
-            if await self._is_done(left):
-                left.holds.release()
-                self._let_go(slot)
+            try:
+                await self._attend_to(slot)
+            except Exception as error:  # whatever is wrong with one, the others must not wait for it
+                self._log.warning(
+                    "left-spool-waits", slot=str(slot), error=type(error).__name__, place=place_of(error)
+                )
+
+    async def _attend_to(self, slot: Path) -> None:
+        if slot not in self._taken and self._has_work(slot):
+            await self._take(slot)
+        left = self._taken.get(slot)
+        if left is not None and await self._is_done(left):
+            left.holds.release()
+            self._let_go(slot)
 
     def _has_work(self, slot: Path) -> bool:
         """Whether something waits there, or keys are held for what was sent from there."""
@@ -85,9 +88,10 @@ class LeftSpools:
         except FileNotFoundError:
             return False
 
-    def _take(self, slot: Path) -> None:
+    async def _take(self, slot: Path) -> None:
         """Nothing where a pixel uses it."""
-        spool = Spool.if_free(slot, self._max_bytes)
+        # All of it is read, which takes seconds where it is a GB, while readers wait for their answers.
+        spool = await asyncio.to_thread(Spool.if_free, slot, self._max_bytes)
         if spool is not None:
             self._taken[slot] = _Left(spool, KeyHolds(self._key_dir, spool.holder))
             say_what_was_cut(spool, self._log)
@@ -101,7 +105,7 @@ class LeftSpools:
         while groups := left.spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES):
             if self._commit.spooling or not await self._commit.send_on(groups):
                 return False  # later: one's own come first
-            left.spool.mark_sent(groups)
+            await asyncio.to_thread(left.spool.mark_sent, groups)
         async with asyncio.timeout(SEND_WITHIN_S):
             if not left.behind:
                 newest = await self._redis.xrevrange(STREAM, count=1)

@@ -137,3 +137,27 @@ def test_what_later_code_makes_is_handed_over_by_the_next_migration(migrated: Da
             assert owner == [("footfall_rollup",)]
         finally:
             connection.execute("drop table made_later")
+
+
+def test_what_an_extension_made_stays_its_own(migrated: Database) -> None:
+    """dblink_connect_u would let who may execute it become the superuser, where the server trusts its own machine."""
+    with migrated.connect() as connection:
+        connection.execute("create function dangerous() returns integer language sql return 1")
+        connection.execute("create view telling as select 1 as a")
+        connection.execute("revoke execute on function dangerous() from public")
+        connection.execute("alter extension plpgsql add function dangerous()")
+        connection.execute("alter extension plpgsql add view telling")
+        try:
+            migrate(connection, MIGRATIONS)
+            allowed = connection.execute(
+                "select r, has_function_privilege(r, 'dangerous()', 'execute'),"
+                " has_table_privilege(r, 'telling', 'select')"
+                " from unnest(%s::text[]) r",
+                [list(ROLES)],
+            ).fetchall()
+            assert allowed == [(role, False, False) for role in ROLES]
+        finally:
+            connection.execute("alter extension plpgsql drop function dangerous()")
+            connection.execute("alter extension plpgsql drop view telling")
+            connection.execute("drop function dangerous()")
+            connection.execute("drop view telling")

@@ -266,6 +266,17 @@ def test_passwords_are_set_where_they_are_known(database: Database) -> None:
         ]
 
 
+def test_a_database_restored_where_the_roles_are_not_is_refused(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        connection.execute("alter role analyst rename to elsewhere")
+        try:
+            with pytest.raises(MigrationError, match="pg_restore --clean"):
+                migrate(connection, MIGRATIONS)
+        finally:
+            connection.execute("alter role elsewhere rename to analyst")
+        assert migrate(connection, MIGRATIONS) == []
+
+
 def test_partitions_reach_a_week_ahead(database: Database) -> None:
     today = datetime.datetime.now(datetime.UTC).date()
     days = [today + datetime.timedelta(days=n) for n in range(-1, 8)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import redis
 from services.hit_stream import STREAM, connect_async
 from services.pixel.group_commit import GroupCommit
 from services.pixel.left_spools import LeftSpools
-from services.pixel.spool import Spool
+from services.pixel.spool import FILE_NAME, HEAD, HOLDER_NAME, Spool
 from tests.services.conftest import hits_in
 from tests.services.pixel.test_group_commit import Parts, submit, until
 from tools.servers import free_port
@@ -88,3 +90,31 @@ async def test_while_redis_is_away_all_stays_where_it_is(parts: Parts, redis_url
     await left.look()
     assert left.waiting_bytes > 0
     assert parts.held()
+
+
+async def test_readers_are_answered_while_a_large_spool_is_read(parts: Parts, redis_url: str) -> None:
+    record = HEAD.pack(1, zlib.crc32(b"x")) + b"x"
+    (parts.folder / "spool/2").mkdir(parents=True)
+    (parts.folder / "spool/2" / HOLDER_NAME).write_text("left")
+    (parts.folder / "spool/2" / FILE_NAME).write_bytes(record * 500_000)
+    away = parts.make(f"redis://127.0.0.1:{free_port()}/0", spool="spool")
+    assert await submit(away)[0]
+    looking = asyncio.create_task(finder(parts, redis_url, away).look())
+    turns = 0
+    while not looking.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    await looking
+    assert turns > 5
+
+
+async def test_a_slot_that_cannot_be_read_keeps_no_other_waiting(parts: Parts, redis_url: str) -> None:
+    await leave_hits(parts, "spool/4", 1)
+    for slot, holder in (("2", b"\xff"), ("3", None)):
+        (parts.folder / "spool" / slot).mkdir()
+        (parts.folder / "spool" / slot / FILE_NAME).write_bytes(b"x")
+        place = parts.folder / "spool" / slot / HOLDER_NAME
+        place.mkdir() if holder is None else place.write_bytes(holder)
+    await finder(parts, redis_url, parts.make(redis_url, spool="spool")).look()
+    assert [hit.title for hit in hits_in(redis_url, parts.keys)] == ["spool/4 0"]
+    assert parts.log.actions.count("left-spool-waits") == 2

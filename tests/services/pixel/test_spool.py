@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from services.pixel.spool import (
     DAMAGED_NAME,
     FILE_NAME,
     HEAD,
+    HOLDER_NAME,
     MAX_SLOTS,
     Spool,
     SpoolFull,
@@ -32,7 +34,7 @@ def drain(spool: Spool) -> list[bytes]:
     return sent
 
 
-@given(records=st.lists(st.binary(max_size=300), max_size=20))
+@given(records=st.lists(st.binary(min_size=1, max_size=300), max_size=20))
 def test_what_goes_in_comes_out_in_order(
     records: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -80,6 +82,58 @@ def test_garbage_at_the_end_is_cut_off(tmp_path: Path) -> None:
     again = Spool(tmp_path, ROOMY)
     assert drain(again) == [b"whole"]
     again.close()
+
+
+def test_zeros_at_the_end_are_no_groups(tmp_path: Path) -> None:
+    """What a power cut leaves of a file that had just grown; they would be buried, one dead letter for 8 bytes."""
+    spool = Spool(tmp_path, ROOMY)
+    spool.append(b"whole")
+    spool.close()
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(bytes(4_096))
+    again = Spool(tmp_path, ROOMY)
+    assert (drain(again), again.cut_bytes) == ([b"whole"], 4_096)
+    again.close()
+
+
+def test_on_a_full_disk_a_pixel_begins_with_what_was_written_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.append(b"whole")
+    spool.close()
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b"torn, as the disk was full")
+    (tmp_path / DAMAGED_NAME).symlink_to("/dev/full")
+    again = Spool(tmp_path, ROOMY)
+    again.append(b"next")
+    assert drain(again) == [b"whole", b"next"]
+    again.close()
+    assert (tmp_path / FILE_NAME).stat().st_size == 0
+
+
+def test_what_comes_after_a_spool_was_emptied_on_a_failing_disk_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    spool = Spool(tmp_path, ROOMY)
+    spool.append(b"one")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output"):
+        patched.setattr(os, "fsync", failing)
+        spool.mark_sent([b"one"])
+    spool.append(b"two")
+    spool.close()
+    again = Spool(tmp_path, ROOMY)
+    assert (drain(again), again.cut_bytes) == ([b"two"], 0)
+    again.close()
+
+
+def test_a_slot_that_cannot_be_used_is_not_kept_from_others(tmp_path: Path) -> None:
+    (tmp_path / HOLDER_NAME).mkdir()
+    with pytest.raises(SpoolUnusable, match="SPOOL_DIR"):
+        Spool(tmp_path, ROOMY)
+    (tmp_path / HOLDER_NAME).rmdir()
+    Spool(tmp_path, ROOMY).close()
 
 
 def test_what_is_cut_off_is_set_aside(tmp_path: Path) -> None:
