@@ -143,7 +143,7 @@ def broken_migration(stack: Stack) -> None:
 
 
 def broken_in_the_end(stack: Stack) -> None:
-    """Well in the proof and beside the old one; it ends when it has taken over, so that the old one must come back."""
+    """Well in the proof and beside the old one; it ends once it took over, so that the old one must come back."""
     ending = (
         "    with connect(settings, 'test') as connection:\n"
         "        has_hits = connection.execute('select from hits limit 1').fetchone() is not None\n"
