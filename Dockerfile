@@ -64,12 +64,14 @@ LABEL org.opencontainers.image.title="Footfall" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="Countries: IP to country lite by DB-IP, https://db-ip.com (CC BY 4.0)"
 # A new named volume takes owner and mode from the folder on which it is mounted: these are made here so
-# that nothing ever has to run as root to hand them over. /keys/passwords is read by other images' users.
+# that nothing ever has to run as root to hand them over. What is under /keys/for and /keys/passwords is read by
+# other images' users.
 RUN groupadd --gid 10001 footfall \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin footfall \
     && install --directory --owner 10001 --group 10001 --mode 0700 /keys /data /door \
-    && install --directory --owner 10001 --group 10001 --mode 0755 /keys/passwords /country
+    && install --directory --owner 10001 --group 10001 --mode 0755 /keys/passwords /country \
+        /keys/for /keys/for/redis /keys/for/postgres /keys/for/pixel /keys/for/enricher /keys/for/rollup /keys/for/grafana
 ARG SERVICE
 ENV SERVICE=${SERVICE} \
     PATH=/opt/venv/bin:$PATH \

@@ -10,10 +10,10 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench deploy check rebuild replay renormalise urls migrate lint types generated lock
+.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Installation is said on standard error, so that `make urls` prints nothing else.
 $(VENV)/pyvenv.cfg:
@@ -40,11 +40,17 @@ test: $(DEV) ## Run everything that must be green to deploy
 bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 	@$(PY) -m bench
 
+chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
+	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))
+
 deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no hit is lost or refused
 	@$(PY) -m tools.deploy
 
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check
+
+audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
+	@$(PY) -m tools.audit $(if $(JSON),--json)
 
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
 	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
@@ -54,6 +60,9 @@ replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 
 renormalise: $(RUN) ## Read stored hits again by the rules of this version
 	@$(PY) -m tools.renormalise
+
+dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
+	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls
@@ -68,10 +77,14 @@ lint: $(DEV) ## Check style
 types: $(DEV) ## Check types
 	@$(VENV)/bin/mypy
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, the tracker, dashboards
+advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
+	@$(PY) -m tools.advisories
+
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
+	@$(PY) -m tools.audit_catalogue
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run dev; do \

@@ -28,6 +28,9 @@ UNITS = {
     "enricher_cpu_us_per_hit": "us",
     "enrich_cpu_us_per_hit": "us",
     "known_agent_cpu_us": "us",
+    "sealing_cpu_us_per_hit": "us",
+    "sealing_alone_cpu_us_per_hit": "us",  # a hit that is a group of its own, as in quiet
+    "ledger_cpu_us_per_hit": "us",
     "copy_cpu_us_per_hit": "us",
     "enricher_vs_copy": "ratio",
     "rollup_cpu_us_per_hit": "us",

@@ -13,13 +13,15 @@ from collections.abc import Callable
 import psycopg
 
 from bench.cpu import own_cpu_s, tree_cpu_s
-from bench.enrichment import measure_enrichment
+from bench.enrichment import measure_enrichment, raw_hits
 from bench.figures import Figures, percentile
 from bench.load import BenchError, Load, drive
 from bench.paced import Answer, pace
+from bench.promises import ledger_us, sealing_us
 from bench.stack import COUNTRY_DATABASE, Cpu, Stack, running_bare
 from bench.stored import sizes
 from bench.traffic import SITE, make_traffic
+from services.settings import load_settings
 
 Say = Callable[[str], None]
 
@@ -208,6 +210,13 @@ class Bench:
         self.figures.add("enrich_cpu_us_per_hit", hit_us)
         self.figures.add("known_agent_cpu_us", agent_us)
 
+    def promises(self) -> None:
+        """What sealing and the ledger add to a hit; both are in the figures of the pipeline."""
+        hits = raw_hits(make_traffic(self._next_part()), load_settings({}), 20_000)
+        self.figures.add("sealing_cpu_us_per_hit", sealing_us(hits))
+        self.figures.add("sealing_alone_cpu_us_per_hit", sealing_us(hits, 1))
+        self.figures.add("ledger_cpu_us_per_hit", ledger_us(self.stack.connect))
+
     def copy_floor(self) -> None:
         """The least that storing costs: rows of hits, encoded already, by one COPY BINARY into a table like today's.
 
@@ -260,6 +269,7 @@ class Bench:
         self._say("rows and disk")
         self.storage()
         self._repeat("enriching alone", self.enrichment)
+        self._repeat("sealing and ledger", self.promises)
         self._say("plain COPY")
         self.copy_floor()
 

@@ -23,12 +23,17 @@ Connection = psycopg.Connection[Any]
 Answer = TypeVar("Answer")
 
 
+# Made-up passwords of the roles that are ours, by the name of their files.
+_PASSWORD_NAMES = {"footfall_enricher": "enricher", "footfall_rollup": "rollup"}
+
+
 def connect(settings: Settings, application: str, *, autocommit: bool = False) -> Connection:
-    """A connection as the owner of the tables. Raises ``psycopg.OperationalError``."""
+    """A connection as the role of DATABASE_URL. Raises ``psycopg.OperationalError``."""
     known: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(settings.database_url))
     known.setdefault("connect_timeout", 3)
     if not known.get("password"):
-        known["password"] = settings.database_password or read_password(settings.key_dir, "database") or None
+        name = _PASSWORD_NAMES.get(known.get("user", ""), "database")
+        known["password"] = settings.database_password or read_password(settings.key_dir, name) or None
     return psycopg.connect(
         autocommit=autocommit,
         application_name=f"footfall {application}",

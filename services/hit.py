@@ -5,7 +5,7 @@
 
 Raw hits travel in *groups*: one entry of the stream holds the hits that were made durable together.
 A group is a msgpack array whose first fields stand in clear and name no person (who wrote it, its number,
-how many hits of which site and day, what the pixel left out and why), and whose last field is the sealed
+how many hits of which site and day, what the pixel left out and why), and the sealed
 list of raw hits. The clear part closes the ledger even where the sealed part can no longer be read.
 
 ``decode_group`` and ``open_group`` raise ``UndecodableEntry`` on any bytes that are not such a group,
@@ -33,6 +33,8 @@ MAX_PROP_TEXT = 300
 # A group is cut here, so that one entry stays below 1 MiB even when each hit is at its limits.
 MAX_GROUP_HITS = 500
 MAX_GROUP_BYTES = 900_000
+# No pixel writes a longer entry: beside its hits it has 10,000 numbers of given-up groups and 1,000 counters at most.
+MAX_ENTRY_BYTES = 4 << 20
 
 PAGEVIEW = "pageview"
 
@@ -143,6 +145,9 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     left_out: list[LeftOut]
     abandoned: list[Annotated[int, msgspec.Meta(ge=1)]]  # numbers of earlier groups that were answered 503
     sealed: bytes
+    # Hits that this run had made durable before: tells how many a lost group held. None: of an earlier version, which
+    # passes over it in turn.
+    hits_before: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
 
     @property
     def hits(self) -> int:
@@ -180,6 +185,7 @@ def encode_group(
     sealer: Sealer,
     left_out: list[LeftOut] | None = None,
     abandoned: list[int] | None = None,
+    hits_before: int | None = None,
 ) -> bytes:
     """The bytes of one stream entry."""
     counts = Counter((hit.site, hit.day) for hit in hits)
@@ -194,6 +200,7 @@ def encode_group(
         sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name))
         if hits
         else b"",
+        hits_before=hits_before,
     )
     return _encoder.encode(group)
 
@@ -226,6 +233,8 @@ def _real_days(group: Group) -> bool:
 
 def decode_group(data: bytes) -> Group:
     """The clear part of an entry. Raises ``UndecodableEntry``."""
+    if len(data) > MAX_ENTRY_BYTES:
+        raise UndecodableEntry("limits")
     try:
         group = _group_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -9,6 +9,7 @@ XREADGROUP was sent: all connections here are made without retries, and callers 
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import redis
@@ -17,12 +18,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from services.hit import Group, UndecodableEntry, decode_group
+
 STREAM = "footfall:hits"
 GROUP = "enricher"
 FIELD = b"g"
 # An entry that its reader has held this long is taken over: longer than any batch takes, shorter than
 # an operator's patience. Taking over too early costs work, never a count (a group is stored once).
 CLAIM_IDLE_MS = 30_000
+# A look at what waits costs 2 ms a MB, every few seconds; in so many there are some 10,000 hits.
+LOOK_BYTES = 4_000_000
+LOOK_ENTRIES = 50
 
 
 class Entry(NamedTuple):
@@ -77,12 +83,20 @@ def _group_of(fields: Any) -> bytes:
     return bytes(data)
 
 
+class StreamLook(NamedTuple):
+    """What stood on the stream at a moment; of a long backlog the beginning."""
+
+    groups: list[Group]
+    entries: int
+    entries_read: int
+
+
 class HitStream:
     """The reading side, for one consumer of the group."""
 
     def __init__(self, client: redis.Redis, consumer: str) -> None:
         self._redis: Any = client
-        self._consumer = consumer
+        self.consumer = consumer
         self._claim_cursor = "0-0"
         # Entries handed to this consumer before it was restarted are read again first.
         self._own_cursor: str | None = "0-0"
@@ -101,11 +115,11 @@ class HitStream:
             entries = self._read_own(count)
             if entries:
                 return entries
-        answer = self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=count, block=block_ms)
+        answer = self._redis.xreadgroup(GROUP, self.consumer, {STREAM: ">"}, count=count, block=block_ms)
         return [Entry(i.decode(), _group_of(f), 1) for i, f in self._rows(answer)]
 
     def _read_own(self, count: int) -> list[Entry]:
-        answer = self._redis.xreadgroup(GROUP, self._consumer, {STREAM: self._own_cursor}, count=count)
+        answer = self._redis.xreadgroup(GROUP, self.consumer, {STREAM: self._own_cursor}, count=count)
         rows = self._rows(answer)
         if not rows:
             self._own_cursor = None
@@ -122,7 +136,7 @@ class HitStream:
         answer = self._redis.xautoclaim(
             STREAM,
             GROUP,
-            self._consumer,
+            self.consumer,
             min_idle_time=CLAIM_IDLE_MS,
             start_id=self._claim_cursor,
             count=count,
@@ -135,7 +149,7 @@ class HitStream:
         if not rows:
             return []
         pending = self._redis.xpending_range(
-            STREAM, GROUP, min=rows[0][0], max=rows[-1][0], count=100_000, consumername=self._consumer
+            STREAM, GROUP, min=rows[0][0], max=rows[-1][0], count=100_000, consumername=self.consumer
         )
         times = {row["message_id"]: row["times_delivered"] for row in pending}
         return [Entry(i.decode(), _group_of(f), int(times.get(i, 1))) for i, f in rows]
@@ -155,6 +169,22 @@ class HitStream:
         """Id of the oldest entry that is not yet committed; None when nothing waits."""
         rows = self._redis.xrange(STREAM, count=1)
         return rows[0][0].decode() if rows else None
+
+    def look(self) -> StreamLook:
+        """What is on the stream, the oldest first, up to ``LOOK_BYTES``."""
+        groups: list[Group] = []
+        entries = self.length()
+        entries_read = size = 0
+        start = "-"
+        while size < LOOK_BYTES and (rows := self._redis.xrange(STREAM, min=start, count=LOOK_ENTRIES)):
+            for _, fields in rows:
+                data = _group_of(fields)
+                size += len(data) + 100
+                with contextlib.suppress(UndecodableEntry):
+                    groups.append(decode_group(data))
+            entries_read += len(rows)
+            start = f"({rows[-1][0].decode()}"
+        return StreamLook(groups, max(entries, entries_read), entries_read)
 
     def length(self) -> int:
         """Entries on the stream, read or not."""

@@ -7,7 +7,19 @@ import os
 import secrets
 from pathlib import Path
 
-PASSWORDS = ("database", "redis", "analyst", "grafana_reader", "grafana_explorer", "grafana_admin")
+PASSWORDS = (
+    "database", "redis", "enricher", "rollup", "analyst", "grafana_reader", "grafana_explorer", "grafana_admin",
+)  # fmt: skip
+
+# What each container needs to know; with Docker it sees a volume with these alone.
+PASSWORDS_FOR = {
+    "redis": ("redis",),
+    "postgres": ("database",),
+    "pixel": ("redis",),
+    "enricher": ("redis", "enricher"),
+    "rollup": ("redis", "rollup"),
+    "grafana": ("grafana_admin", "grafana_reader", "grafana_explorer"),
+}
 
 
 def sync_directory(directory: Path) -> None:
@@ -49,6 +61,19 @@ def make_passwords(key_dir: Path, mode: int = 0o600) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name in PASSWORDS:
         make_once(_password_path(key_dir, name), secrets.token_hex(24).encode(), mode)
+
+
+def share_passwords(key_dir: Path, mode: int = 0o444) -> None:
+    """Copy to each folder ``for/NAME`` that is there the passwords that NAME needs, and those alone."""
+    for name, needed in PASSWORDS_FOR.items():
+        folder = key_dir / "for" / name
+        if not folder.is_dir():
+            continue
+        for password in needed:
+            copy, wanted = folder / password, _password_path(key_dir, password).read_bytes()
+            if copy.exists() and copy.read_bytes() != wanted:
+                copy.unlink()  # a new one was made
+            make_once(copy, wanted, mode)
 
 
 def read_password(key_dir: Path, name: str) -> str:

@@ -10,9 +10,10 @@ import logging
 import sys
 import threading
 import traceback
+import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -44,8 +45,9 @@ class _NamelessHandler(logging.Handler):
             record.levelno,
             "library",
             logger=record.name,
-            # record.msg is the library's own constant text; its arguments may hold an address.
-            message=str(record.msg)[:200] if record.args or error is None else "",
+            # Beside arguments, which may hold an address, the text is the library's own constant one. Without any it
+            # may be finished and hold them itself: then the place tells which it was.
+            message=record.msg[:200] if record.args and isinstance(record.msg, str) else "",
             error=type(error).__name__ if error else None,
             place=place_of(error) if error else f"{record.filename}:{record.lineno}",
         )
@@ -66,8 +68,29 @@ def _log_ends(log: Logger) -> None:
         if arguments.exc_value is not None:
             on_error(arguments.exc_type, arguments.exc_value, None)
 
+    def on_unraisable(arguments: sys.UnraisableHookArgs) -> None:
+        error = arguments.exc_value
+        log.error("library", error=arguments.exc_type.__name__, place=place_of(error) if error else "unknown")
+
     sys.excepthook = on_error
     threading.excepthook = on_thread_error
+    sys.unraisablehook = on_unraisable  # in a finalizer, where nobody can catch it
+
+
+def _log_warnings(log: Logger) -> None:
+    """Let Python's warnings be lines of the log, by kind and place."""
+
+    def on_warning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        log.warning("library", logger="warnings", error=category.__name__, place=f"{filename}:{lineno}")
+
+    warnings.showwarning = on_warning
 
 
 def make_logger(service: str) -> Logger:
@@ -85,4 +108,5 @@ def make_logger(service: str) -> Logger:
     log: Logger = structlog.get_logger().bind(service=service)
     logging.basicConfig(handlers=[_NamelessHandler(log)], level=logging.WARNING, force=True)
     _log_ends(log)
+    _log_warnings(log)
     return log

@@ -73,6 +73,11 @@ class EnricherMetrics(Metrics):
         self.retries = Counter(
             "footfall_enricher_retries", "Tries that failed and were repeated.", ["what"], registry=registry
         )
+        self.stopped_burying = Gauge(
+            "footfall_enricher_stopped_burying",
+            "1 while the share of dead letters is above MAX_DEAD_LETTER_PERCENT and hits wait because of it.",
+            registry=registry,
+        )
         self.batch_seconds = Histogram(
             "footfall_enricher_batch_seconds", "Time from read to commit.", registry=registry,
             buckets=LATENCY_BUCKETS_S,

@@ -110,11 +110,10 @@ class KeyFiles:
         """Keep a key from being destroyed until ``release``; survives a restart of the holder."""
         make_once(self._hold_path(name, holder), b"")
 
-    def release(self, holder: str, *, but: Collection[str] = ()) -> None:
-        """End this holder's holds, but for the keys named."""
+    def release(self, holder: str) -> None:
+        """End this holder's holds."""
         for path in self._directory.glob(f"{self._kind}-*.held-by-{holder}"):
-            if path not in {self._hold_path(name, holder) for name in but}:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def is_holding(self, holder: str) -> bool:
         """Whether this holder holds any key."""
@@ -165,10 +164,10 @@ class KeyHolds:
         """Whether a key is held in this name."""
         return any(files.is_holding(self._holder) for files in self._kinds)
 
-    def hold_only(self, hours: Collection[str] = (), days: Collection[str] = ()) -> None:
-        """End all holds but these."""
-        for files, names in zip(self._kinds, (hours, days), strict=True):
-            files.release(self._holder, but=names)
+    def release(self) -> None:
+        """End all holds of this name. Raises OSError."""
+        for files in self._kinds:
+            files.release(self._holder)
 
 
 def hour_name(now_s: float) -> str:
@@ -254,7 +253,8 @@ class SessionKeys:
         self._keys: dict[str, bytes | None] = {}
         self._destroying = threading.Lock()  # or a key read just before would stay in memory for a round
 
-    def _end_of(self, day: str) -> datetime.datetime:
+    def end_of(self, day: str) -> datetime.datetime:
+        """The moment at which a day ends, UTC."""
         after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
         # In UTC, where 6 h later are 6 h: by the zone's own clock they are 5 or 7 when the clocks change.
         return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
@@ -265,7 +265,7 @@ class SessionKeys:
             if len(keys) > 400:
                 keys.clear()
             # Too late to begin: a key made now would outlive the promise.
-            open_until = self._end_of(day) + SESSION_KEY_LATEST
+            open_until = self.end_of(day) + SESSION_KEY_LATEST
             keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
         return keys[day]
 
@@ -295,7 +295,7 @@ class SessionKeys:
         destroyed = []
         with self._destroying:
             for day in self._files.names():
-                enriched = self._end_of(day) + GRACE < min(now, enriched_until)
+                enriched = self.end_of(day) + GRACE < min(now, enriched_until)
                 if enriched and not self._files.is_held(day) and self._files.destroy(day):
                     destroyed.append(day)
             self._forget_destroyed()
@@ -306,7 +306,7 @@ class SessionKeys:
         # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
         latest = SESSION_KEY_LATEST - GRACE
         with self._destroying:
-            days = [day for day in self._files.names() if self._end_of(day) + latest < now]
+            days = [day for day in self._files.names() if self.end_of(day) + latest < now]
             destroyed = [day for day in days if self._files.destroy(day)]
             self._forget_destroyed()
         return destroyed

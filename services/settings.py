@@ -86,6 +86,7 @@ class Settings:
     redis_url: str
     redis_password: str = field(repr=False)
     rq_redis_url: str
+    redis_max_memory_mb: int
     database_url: str
     database_password: str = field(repr=False)
     postgres_port: int
@@ -93,6 +94,7 @@ class Settings:
     grafana_port: int
     consumer_name: str
     max_deliveries: int
+    max_dead_letter_percent: int
     max_stream_entries: int
 
 
@@ -325,6 +327,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("REDIS_PASSWORD", "", "secret", "Password of Redis.", str, "machine", secret=True),
     Setting("RQ_REDIS_URL", "", "address", "Redis of the rollup's jobs; empty: REDIS_URL.",
             _optional_url("redis", "rediss", "unix"), "machine"),
+    Setting("REDIS_MAX_MEMORY_MB", "1024", "MB", "Memory of the Redis of `make run` and Docker; from 90 % of it on "
+            "hits go to the pixel's spool.", _number(16, 1_000_000), "machine"),
     Setting("DATABASE_URL", "postgresql://footfall@127.0.0.1:5433/footfall", "address",
             "PostgreSQL, as the role that owns the tables.", _url("postgresql", "postgres"), "machine"),
     Setting("DATABASE_PASSWORD", "", "secret", "Password of that role.", str, "machine", secret=True),
@@ -335,8 +339,11 @@ CATALOGUE: tuple[Setting, ...] = (
             "machine need two; empty: the machine's host name.", str, "machine"),
     Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "
             "buried as a dead letter.", _number(1, 1_000), "machine"),
-    Setting("MAX_STREAM_ENTRIES", "5000000", "entries", "Length of the stream at which the pixel stops "
-            "accepting (503), before Redis runs out of memory; at ~400 bytes a hit.",
+    Setting("MAX_DEAD_LETTER_PERCENT", "20", "percent", "Of the last 1,000 hits, beyond the first 20: if more would "
+            "become dead letters, the enricher stops and keeps all hits waiting; 100: no limit.",
+            _number(0, 100), "machine"),
+    Setting("MAX_STREAM_ENTRIES", "5000000", "entries", "Length of the stream from which on hits go to the "
+            "pixel's spool; an entry holds one hit in quiet and up to 500 under load.",
             _number(1, 1_000_000_000), "machine"),
 )  # fmt: skip
 

@@ -1,24 +1,29 @@
 """`make check`: audits the running stack, and fails with what differs.
 
-All of it on one snapshot of the database, so that live traffic does not disturb it: rollups, views and titles against
-a plain GROUP BY over the hits (but for those that wait to be counted), the ledger against hits, dead letters and the
-numbers of the groups, the tables of the days, and nothing that waits too long. It reads only, and no process waits
-for it.
+All of it on one snapshot of the database, so that live traffic does not disturb it: rollups, views and titles
+against a plain GROUP BY over the hits (but for those that wait to be counted), the ledger against hits, dead
+letters and the numbers of the groups, those included that wait on the stream and in the spools of this machine, the
+tables of the days, and nothing that waits too long. It reads only, and no process waits for it.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg
 import redis
 
 from services.hit import UndecodableEntry, decode_group
 from services.hit_stream import FIELD, GROUP, STREAM
+from services.pixel.spool import FILE_NAME as SPOOL_FILE
+from services.pixel.spool import groups_in
 from services.rollup import compare
 from services.settings import SettingsError, load_settings
 from tools import check_days, check_stored, check_views
@@ -30,34 +35,58 @@ LOOKS = 4
 LOOK_PAUSE_S = 1.0
 PROGRESS_EVERY_S = 5.0  # where nobody watches
 
-# Numbers between the first and the last of a pixel's run that were neither processed nor given up.
 GAPS = """
-with numbers as (
-    select pixel_id, seq, lead(seq) over (partition by pixel_id order by seq) as next
-    from (select distinct pixel_id, seq from stream_groups) as s
-)
-select pixel_id, missing
-from numbers, generate_series(seq + 1, next - 1) as missing
-where next > seq + 1
-limit 10000
+select pixel_id, first_seq, last_seq, last_seq - first_seq + 1 as groups, hits, known_at
+from groups_missing('-infinity')
+order by known_at desc
+"""
+
+# The ledger's sums, and what waits and is not processed all the same, at one moment.
+SUMS = """
+select coalesce(sum(accepted), 0), coalesce(sum(stored), 0), coalesce(sum(duplicate), 0),
+       coalesce(sum(dead_lettered), 0),
+       (select coalesce(sum(w.hits), 0)
+        from unnest(%(pixels)s::uuid[], %(seqs)s::bigint[], %(hits)s::int[]) as w (pixel_id, seq, hits)
+        where (w.pixel_id, w.seq) not in (
+            select pixel_id, seq from stream_groups where pixel_id = any(%(pixels)s::uuid[])
+        ))
+from ledger
 """
 
 
-def pending_groups(client: Any) -> tuple[set[tuple[bytes, int]], int]:
-    """The groups that are on the stream, and how many hits they hold."""
-    groups: set[tuple[bytes, int]] = set()
-    hits = 0
+class Waiting(NamedTuple):
+    """A group that is not processed, by what it says in clear."""
+
+    pixel_id: uuid.UUID
+    seq: int
+
+
+def pending_groups(client: Any, spool_dir: Path) -> dict[Waiting, int]:
+    """The hits of the groups in spools and on the stream; some of them may be processed by now."""
+    groups: dict[Waiting, int] = {}
+    # In the order in which they travel, so that none is missed on its way.
+    for data in itertools.chain(spooled(spool_dir), on_stream(client)):
+        try:
+            group = decode_group(data)
+        except UndecodableEntry:
+            continue
+        groups[Waiting(uuid.UUID(bytes=group.pixel_id), group.seq)] = group.hits
+    return groups
+
+
+def on_stream(client: Any) -> Iterator[bytes]:
+    """The groups of all entries."""
     start = "-"
-    while rows := client.xrange(STREAM, min=start, count=1_000):
+    while rows := client.xrange(STREAM, min=start, count=100):
         for _, fields in rows:
-            try:
-                group = decode_group(fields.get(FIELD, b""))
-            except UndecodableEntry:
-                continue
-            groups.add((group.pixel_id, group.seq))
-            hits += group.hits
+            yield fields.get(FIELD, b"")
         start = f"({rows[-1][0].decode()}"
-    return groups, hits
+
+
+def spooled(spool_dir: Path) -> Iterator[bytes]:
+    """The groups in the spools of this machine's pixels, some of which may have been sent on."""
+    for path in sorted(spool_dir.parent.glob(f"{spool_dir.name}*/{SPOOL_FILE}")):
+        yield from groups_in(path)
 
 
 def stuck_entries(client: Any) -> Iterator[Finding]:
@@ -79,19 +108,46 @@ def stuck_entries(client: Any) -> Iterator[Finding]:
         )
 
 
-def lost_groups(connection: Connection, client: Any) -> Iterator[Finding]:
-    """Groups neither stored nor on the stream, at each of several looks: between both, a group is in neither."""
+class Gap(NamedTuple):
+    """Numbers of a pixel's run that are missing: a row of ``GAPS``."""
+
+    pixel_id: uuid.UUID
+    first_seq: int
+    last_seq: int
+    groups: int
+    hits: int | None  # None: unknown
+    known_at: datetime.datetime
+
+
+def without_waiting(gap: Gap, waiting: dict[Waiting, int]) -> Gap:
+    """What is left of a gap."""
+    found = [
+        hits
+        for group, hits in waiting.items()
+        if group.pixel_id == gap.pixel_id and gap.first_seq <= group.seq <= gap.last_seq
+    ]
+    hits = None if gap.hits is None else max(0, gap.hits - sum(found))
+    return gap._replace(groups=gap.groups - len(found), hits=hits)
+
+
+def lost_groups(connection: Connection, client: Any, spool_dir: Path) -> Iterator[Finding]:
+    """Groups neither processed nor waiting, at each of several looks: between both, a group is in neither."""
     for look in range(LOOKS):
         if look:
             time.sleep(LOOK_PAUSE_S)
-        # The stream first: what is processed between is in both.
-        on_stream, _ = pending_groups(client)
-        gaps = connection.execute(GAPS).fetchall()
-        lost = [(pixel_id, seq) for pixel_id, seq in gaps if (pixel_id.bytes, seq) not in on_stream]
+        # What waits first: what is processed between is in both.
+        waiting = pending_groups(client, spool_dir)
+        gaps = (without_waiting(Gap(*row), waiting) for row in connection.execute(GAPS).fetchall())
+        lost = [gap for gap in gaps if gap.groups]
         if not lost:
             return
-    examples = [text_of(row) for row in lost[:SHOWN_ROWS]]
-    yield Finding("groups neither stored nor on the stream (pixel, number)", len(lost), examples)
+    yield Finding(
+        "groups of hits that were durable and are neither processed nor waiting"
+        " (pixel, first number, last number, groups, hits, known since)",
+        sum(gap.groups for gap in lost),
+        [text_of(gap) for gap in lost[:SHOWN_ROWS]],
+        "Redis lost them: see its log and its disk. Hits 0: only counters of what was left out; ∅: unknown",
+    )
 
 
 def problems(
@@ -150,14 +206,18 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def summary(connection: Connection, client: Any) -> str:
+def summary(connection: Connection, client: Any, spool_dir: Path) -> str:
     """The ledger's sums in a line."""
-    row = connection.execute(
-        "select coalesce(sum(accepted), 0), coalesce(sum(stored), 0), coalesce(sum(duplicate), 0),"
-        " coalesce(sum(dead_lettered), 0) from ledger"
-    ).fetchone()
-    accepted, stored, duplicate, dead = row or (0, 0, 0, 0)
-    _, pending = pending_groups(client)
+    waiting = pending_groups(client, spool_dir)
+    [sums] = connection.execute(
+        SUMS,
+        {
+            "pixels": [group.pixel_id for group in waiting],
+            "seqs": [group.seq for group in waiting],
+            "hits": list(waiting.values()),
+        },
+    ).fetchall()
+    accepted, stored, duplicate, dead, pending = sums
     return (
         f"accepted {accepted + pending} = stored {stored} + duplicate {duplicate} "
         f"+ dead-lettered {dead} + pending {pending}"
@@ -172,11 +232,11 @@ def audit() -> list[Finding]:
         connection.execute("set jit = off")
         found = [
             *stuck_entries(client),
-            *lost_groups(connection, client),
+            *lost_groups(connection, client, settings.spool_dir),
             *problems(connection, settings.retention_days, progress),
         ]
         progress.end()
-        print(summary(connection, client))
+        print(summary(connection, client, settings.spool_dir))
     return found
 
 

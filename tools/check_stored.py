@@ -17,17 +17,16 @@ SESSIONS_STUCK_AFTER_S = 3_600
 UPKEEP_MAY_LAG_DAYS = 1
 
 LEDGER = """
-select site, day, accepted, stored, duplicate, dead_lettered
-from ledger
-where accepted <> stored + duplicate + dead_lettered or least(accepted, stored, duplicate, dead_lettered) < 0
+select site, day, accepted, stored + duplicate + dead_lettered + pending, stored, duplicate, dead_lettered, pending
+from daily_ledger
+where accepted <> stored + duplicate + dead_lettered + pending
+   or least(accepted, stored, duplicate, dead_lettered, pending) < 0
 order by day desc
 """
 
 DEAD = """
-select coalesce(l.site, d.site), coalesce(l.day, d.day) as day, coalesce(l.dead_lettered, 0), coalesce(d.hits, 0)
-from ledger l
-full join (select site, day, sum(hits) as hits from dead_letters group by site, day) d using (site, day)
-where coalesce(l.dead_lettered, 0) <> coalesce(d.hits, 0)
+select site, day, says, should_be from ledger_differences
+where what = 'dead_lettered is not that of the dead letters'
 order by day desc
 """
 
@@ -107,7 +106,7 @@ def ledger(connection: Connection) -> Iterator[Finding]:
     """The ledger, and what waits."""
     yield from finding(
         connection,
-        "the ledger does not close (site, day, accepted, stored, duplicate, dead-lettered)",
+        "the ledger does not close (site, day, accepted, sum, stored, duplicate, dead-lettered, pending)",
         LEDGER,
     )
     yield from finding(

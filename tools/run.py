@@ -53,6 +53,8 @@ STOP_ORDER = ("pixel", "enricher", "rollup", "grafana", "redis", "postgres")
 STOP_WITHIN_S = {"pixel": 3.0, "enricher": 2.5, "rollup": 2.2, "grafana": 1.0, "redis": 1.5, "postgres": 2.5}
 EXCHANGE_WITHIN_S = 10.0  # for the old one to end when a new one works already
 START_WITHIN_S = 60.0
+# As whom a service works in PostgreSQL, and the name of the password; others as the owner of the server.
+SERVICE_ROLES = {"enricher": ("footfall_enricher", "enricher"), "rollup": ("footfall_rollup", "rollup")}
 SETTLED_AFTER_S = 10.0  # a child that ran this long begins again with the shortest pause
 LONGEST_PAUSE_S = 10.0
 
@@ -244,13 +246,14 @@ class Stack:
     def environ(self, name: str) -> dict[str, str]:
         """The environment of a service."""
         data_dir = self.settings.data_dir.resolve()
+        role, password = SERVICE_ROLES.get(name, ("footfall", "database"))
         ours = {
             "DATA_DIR": str(data_dir),
             "KEY_DIR": str(self.settings.key_dir.resolve()),
             "COUNTRY_DATABASE": str(self.settings.country_database.resolve()),
             "REDIS_URL": f"redis://127.0.0.1:{self.settings.redis_port}/0",
-            "DATABASE_URL": f"postgresql://footfall@127.0.0.1:{self.settings.postgres_port}/footfall",
-            "DATABASE_PASSWORD": self.password("database"),
+            "DATABASE_URL": f"postgresql://{role}@127.0.0.1:{self.settings.postgres_port}/footfall",
+            "DATABASE_PASSWORD": self.password(password),
             "REDIS_PASSWORD": self.password("redis"),
             "METRICS_PORT": str(self.metrics_ports.get(name, 0)),
             "PYTHONUNBUFFERED": "1",
@@ -323,6 +326,7 @@ def servers_of(settings: Settings) -> tuple[Postgres, Redis]:
         data_dir / "redis",
         settings.redis_port,
         read_password(settings.key_dir, "redis"),
+        max_memory_mb=settings.redis_max_memory_mb,
     )
     postgres.initialise()
     redis.initialise()

@@ -331,6 +331,7 @@ class Redis:
     port: int
     password: str = ""
     appendfsync: str = "always"
+    max_memory_mb: int = 0  # none
 
     def initialise(self) -> None:
         """Write its configuration."""
@@ -342,6 +343,7 @@ class Redis:
             "appendonly yes",
             f"appendfsync {self.appendfsync}",
             'save ""',
+            f"maxmemory {self.max_memory_mb}mb",
             # A full server must refuse, not throw hits away.
             "maxmemory-policy noeviction",
             "daemonize no",

@@ -27,7 +27,8 @@ LEDGER = Row(4, [
     stat(
         "Dead-lettered",
         "pipeline/dead_lettered.sql",
-        "Hits that could not become rows; the table dead_letters says why.",
+        "Hits that could not become rows, or came too late (older than RETENTION_DAYS); make dead-letters says why, "
+        "and so does the view daily_ledger_reasons.",
         width=5,
     ),
     stat(
@@ -70,7 +71,8 @@ LISTS = Row(16, [
     table(
         "Ledger",
         "pipeline/ledger.sql",
-        f"What became of the accepted hits of each day and site. {NO_SITE}",
+        "What became of the hits of each day and site; pending ones are on the stream, as of some seconds ago. "
+        f"{NO_SITE}",
         [
             Column("day", "Day", width_px=110),
             Column("site", "Site"),
@@ -78,9 +80,12 @@ LISTS = Row(16, [
             Column("stored", "Stored", COUNT),
             Column("duplicate", "Duplicate", COUNT),
             Column("dead_lettered", "Dead-lettered", COUNT),
+            Column("pending", "Pending", COUNT),
             Column("unaccounted", "Unaccounted for", COUNT),
+            Column("excluded", "Excluded", COUNT),
+            Column("refused", "Refused", COUNT),
         ],
-        width=14,
+        width=15,
     ),
     table(
         "Left out",
@@ -93,7 +98,7 @@ LISTS = Row(16, [
             Column("site", "Site"),
             Column("requests", "Requests", COUNT, width_px=130, gauge=True),
         ],
-        width=10,
+        width=9,
     ),
 ])  # fmt: skip
 

@@ -1,6 +1,7 @@
 """``python -m services.enricher``: builds the enricher from its parts and runs it until SIGTERM.
 
-``python -m services.enricher renormalise`` reads stored hits again by the rules of this version, and ends.
+``python -m services.enricher renormalise`` reads stored hits again by the rules of this version, and ends;
+``… dead-letters`` lists, replays or drops what was buried.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from services.database import connect, wait_for, wait_until_migrated
 from services.enricher.agents import Agents
 from services.enricher.consumer import BLOCK_MS, Consumer
 from services.enricher.country import Countries
+from services.enricher.dead_letters_command import GOES_ON, BadRequest, answer, request_of
 from services.enricher.enrich import Enricher
 from services.enricher.late_keys import keep_destroying_late
+from services.enricher.letter_limit import LetterLimit
 from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
 from services.enricher.sources import sources_of
 from services.enricher.time_limits import time_limits
@@ -27,6 +30,7 @@ from services.hit_stream import HitStream
 from services.hit_stream import connect as connect_redis
 from services.key_files import read_password
 from services.logs import Logger, make_logger
+from services.memory import forbid_core_dumps
 from services.metrics import EnricherMetrics
 from services.sealing import SealingKeys, SessionKeys
 from services.settings import Settings, SettingsError, load_settings
@@ -55,7 +59,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
     client = connect_redis(settings.redis_url, password, timeout_s=BLOCK_MS / 1000 + 4)
     stream = HitStream(client, settings.consumer_name or socket.gethostname())
     wait_for("Redis at REDIS_URL", stream.ensure_group, (RedisError, OSError), log, stopped=stop)
-    wait_until_migrated(settings, "enricher", "select from stored_hits limit 0", log, stopped=stop)
+    wait_until_migrated(settings, "enricher", "select from stream_look limit 0", log, stopped=stop)
     countries = Countries(settings.country_database, log)
     countries.refresh(0)
     return Consumer(
@@ -71,6 +75,7 @@ def build(settings: Settings, metrics: EnricherMetrics, log: Logger, stop: Stop)
         metrics=metrics,
         log=log,
         max_deliveries=settings.max_deliveries,
+        limit=LetterLimit(settings.max_dead_letter_percent),
         stopped=stop,
     )
 
@@ -105,8 +110,29 @@ def read_again(settings: Settings, log: Logger) -> int:
     return 0
 
 
+def dead_letters(arguments: Sequence[str], settings: Settings, log: Logger) -> int:
+    """0, or 1 with an error that says what to do."""
+    try:
+        request = request_of(arguments)
+        with connect(settings, "dead-letters") as connection:
+            for line in answer(request, connection, settings):
+                print(line, flush=True)
+    except BadRequest as error:
+        log.error("bad-request", problem=str(error))
+        return 1
+    except KeyboardInterrupt:
+        log.info("interrupted", what_to_do=GOES_ON)
+        return 130
+    except psycopg.Error as error:
+        log.error("dead-letters-failed", problem=f"PostgreSQL at DATABASE_URL: {type(error).__name__}",
+                  what_to_do=f"is the database up and migrated? {GOES_ON}")  # fmt: skip
+        return 1
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """0, or 1 with an error that says what to do."""
+    forbid_core_dumps()
     log = make_logger("enricher")
     try:
         settings = load_settings()
@@ -115,6 +141,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if list(arguments) == ["renormalise"]:
         return read_again(settings, log)
+    if arguments[:1] == ["dead-letters"]:
+        return dead_letters(arguments[1:], settings, log)
     metrics = EnricherMetrics()
     stop = Stop()
     try:

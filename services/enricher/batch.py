@@ -6,7 +6,7 @@ import datetime
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,13 @@ from services.logs import place_of
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
 _PERSON = ("address", "user_agent")
 TOO_LATE = "too-late"  # the reason of hits of sealed days: no error, the retention at work
+
+
+class Bot(NamedTuple):
+    """What a letter keeps of a bot, so that it is not taken for a person when it is replayed."""
+
+    name: str | None
+    bot_class: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,10 @@ class Work:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     ahead: int = 0  # hits whose pixel's clock was ahead
 
-    def bury(self, raw: RawHit, reason: str, error: str | None = None) -> None:
+    def bury(self, raw: RawHit, reason: str, error: str | None, bot: Bot | None) -> None:
         """Set one hit aside."""
-        self.dead_letters.append(_bury_hit(self.entry, raw, len(self.dead_letters), reason, error))
+        number = len(self.dead_letters)
+        self.dead_letters.append(_bury_hit(self.entry, raw, number, reason, error, bot))
 
 
 def _without_nul(value: Any) -> Any:
@@ -76,8 +84,10 @@ def _dead(entry: Entry, place: str, site: str, day: str, reason: str, hits: int,
     )
 
 
-def _bury_hit(entry: Entry, raw: RawHit, number: int, reason: str, error: str | None) -> DeadLetter:
-    """The dead letter of one hit: all of it but the person, so that it can be looked at and sent again.
+def _bury_hit(
+    entry: Entry, raw: RawHit, number: int, reason: str, error: str | None, bot: Bot | None
+) -> DeadLetter:
+    """The dead letter of one hit: all of it but the person, so that it can be looked at and replayed.
 
     User, query and fragment of addresses, e-mail addresses and tokens go as well: no rule of the settings has been
     applied to it. So does NUL, which may be why it is buried.
@@ -88,6 +98,7 @@ def _bury_hit(entry: Entry, raw: RawHit, number: int, reason: str, error: str | 
     for name in ("url", "referrer", "title"):
         kept[name] = redact(kept[name])
     kept = {name: _without_nul(value) for name, value in kept.items()}
+    kept["bot"] = bot and bot._asdict()
     kept["hit_id"] = str(uuid.UUID(bytes=raw.hit_id))
     text = msgspec.json.encode(kept).decode()
     place = f"{kept['hit_id']} {number}"  # a sender may give several hits one id
@@ -148,6 +159,15 @@ def _in_time(work: Work, group: Group, raw_hits: list[RawHit], limits: TimeLimit
     return in_time
 
 
+def _bot_of(enricher: Enricher, raw: RawHit) -> Bot | None:
+    """The bot that sent it; None: a person, or telling that is what broke."""
+    try:
+        agent = enricher.agent_of(raw.user_agent)
+    except Exception:
+        return None
+    return Bot(agent.bot_name, agent.bot_class) if agent.is_bot else None
+
+
 def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits) -> Work:
     """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on.
 
@@ -169,12 +189,12 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits
             work.hits.append(enricher.enrich(raw, limits.now))
             work.raw_hits.append(raw)
         except CannotEnrich as error:
-            work.bury(raw, str(error))
+            work.bury(raw, str(error), None, _bot_of(enricher, raw))
         except OSError:
             raise  # no key can be read or made: KEY_DIR is full or gone, which is no hit's fault
         except Exception as error:
             # Whatever one strange hit does to the look-ups must not hold up the others. Type and place only:
             # the error's text may quote the person.
             where = f"{type(error).__name__} at {place_of(error)}"
-            work.bury(raw, "enrich", where)
+            work.bury(raw, "enrich", where, _bot_of(enricher, raw))
     return work

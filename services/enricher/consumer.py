@@ -1,13 +1,14 @@
 """The consumer loop: read, prepare, store, acknowledge. ``run()`` loops over ``run_once()``.
 
-What goes wrong has three ends: the wire fails (the same batch is tried again, for as long as it takes), a value
-is refused (the batch is halved until the bad hit is alone, and that one is buried), anything else (a missing
-column after a bad deploy) ends the process, so that it stops instead of burying all traffic.
+What goes wrong has four ends: the wire fails (the same batch is tried again, for as long as it takes), a value
+is refused (the batch is halved until the bad hit is alone, and that one is buried), too much would be buried
+(nothing is, and the same batch is tried again), anything else (a missing column after a bad deploy) ends the process.
 """
 
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Callable
 
@@ -15,9 +16,10 @@ import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from services.database import Connection, pauses_s
-from services.enricher.batch import TOO_LATE, DeadLetter, Work, buried, prepare
+from services.enricher.batch import TOO_LATE, Bot, DeadLetter, Work, buried, prepare
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
+from services.enricher.letter_limit import LetterLimit, TooManyLetters
 from services.enricher.store import Store, Written, is_bad_row
 from services.enricher.time_limits import TimeLimits
 from services.hit import Hit
@@ -68,6 +70,7 @@ class Consumer:
         metrics: EnricherMetrics,
         log: Logger,
         max_deliveries: int,
+        limit: LetterLimit,
         stopped: Callable[[], bool],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -81,6 +84,8 @@ class Consumer:
         self._metrics = metrics
         self._log = log
         self._max_deliveries = max_deliveries
+        self._limit = limit
+        self._burying_stopped = False
         self._stopped = stopped
         self._sleep = sleep
         self._store: Store | None = None
@@ -94,10 +99,45 @@ class Consumer:
         pauses = pauses_s()
         while not self._stopped():
             try:
-                self.run_once()
+                if not self._run_or_stop():
+                    self._sleep(next(pauses))
+                    continue
                 pauses = pauses_s()
             except (RedisError, psycopg.OperationalError, OSError) as error:
                 self._after_failure(error, next(pauses))
+
+    def _run_or_stop(self) -> bool:
+        """One round; False when too much would be buried, and nothing was."""
+        try:
+            self.run_once()
+        except TooManyLetters as error:
+            self._stop_burying(error)
+            self._stream.read_own_again()
+            return False
+        return True
+
+    def _stop_burying(self, error: TooManyLetters) -> None:
+        """Say once what an operator has to know; the batch is tried again until it can be stored."""
+        self._open_store().note_stop(self._stream.consumer, error)
+        if self._burying_stopped:
+            return
+        self._burying_stopped = True
+        self._metrics.stopped_burying.set(1)
+        self._log.error(
+            "stopped-burying",
+            problem=f"{error.letters} of the last {error.hits} hits would be dead letters; all wait on the stream",
+            reasons=dict(error.reasons),
+            setting="MAX_DEAD_LETTER_PERCENT",
+            what_to_do="mend what broke (the last deploy? KEY_DIR?) and restart the enricher: nothing is lost. If "
+            "they are to be buried all the same: restart it once with MAX_DEAD_LETTER_PERCENT=100",
+        )
+
+    def _bury_again(self) -> None:
+        if self._burying_stopped:
+            self._open_store().forget_stop(self._stream.consumer)
+            self._burying_stopped = False
+            self._metrics.stopped_burying.set(0)
+            self._log.info("burying-again")
 
     def _after_failure(self, error: Exception, pause_s: float) -> None:
         what = (
@@ -127,8 +167,10 @@ class Consumer:
         entries = claimed or self._read()
         if not entries:
             return 0
-        tired = [entry for entry in entries if entry.deliveries > self._max_deliveries]
-        fresh = [entry for entry in entries if entry.deliveries <= self._max_deliveries]
+        # While burying has stopped entries are handed out again and again for that: each alone, some would be buried.
+        most = sys.maxsize if self._burying_stopped else self._max_deliveries
+        tired = [entry for entry in entries if entry.deliveries > most]
+        fresh = [entry for entry in entries if entry.deliveries <= most]
         for batch in in_batches(fresh, BATCH_BYTES):
             self._process(batch)
         for entry in tired:
@@ -157,6 +199,7 @@ class Consumer:
         names = self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
         if names:
             self._log.info("keys-destroyed", names=names)
+        self._open_store().note_stream(self._stream.look())
         return self._stream.claim(CLAIM_ENTRIES)
 
     def _process(self, entries: list[Entry]) -> None:
@@ -198,7 +241,10 @@ class Consumer:
         self._report([work], written, 0.0)
 
     def _write(self, works: list[Work]) -> Written:
-        """Store a batch; where PostgreSQL refuses a value, in halves, until the bad hit is alone."""
+        """Store a batch; where PostgreSQL refuses a value, in halves, until the bad hit is alone.
+
+        Raises ``TooManyLetters``: nothing of this batch, or of the half that it came to, is stored.
+        """
         store = self._open_store()
         try:
             return store.write(works)
@@ -219,7 +265,7 @@ class Consumer:
         work.hits, work.raw_hits = [], []
         for hit, raw in tried:
             if id(hit) in bad:
-                work.bury(raw, "row", error)
+                work.bury(raw, "row", error, Bot(hit.bot_name, hit.bot_class) if hit.is_bot else None)
             else:
                 work.hits.append(hit)
                 work.raw_hits.append(raw)
@@ -241,7 +287,9 @@ class Consumer:
         if self._store is None or self._connection is None or self._connection.closed:
             self._drop_connection()
             self._connection = self._connect()
-            self._store = Store(self._connection)
+            self._store = Store(self._connection, self._limit)
+            if not self._burying_stopped:
+                self._store.forget_stop(self._stream.consumer)  # of an earlier run
         return self._store
 
     def _drop_connection(self) -> None:
@@ -256,6 +304,7 @@ class Consumer:
 
     def _report(self, works: list[Work], written: Written, seconds: float) -> None:
         metrics = self._metrics
+        self._bury_again()
         metrics.batches.inc()
         metrics.batch_seconds.observe(seconds)
         metrics.redelivered.inc(written.redelivered_groups)

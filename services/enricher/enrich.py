@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
-from services.enricher.agents import Agents
+from services.enricher.agents import Agent, Agents
 from services.enricher.client import language_of, screen_class
 from services.enricher.redact import redaction_of, without_private_parts
 from services.enricher.sources import Sources, parameters_of
@@ -89,6 +89,10 @@ class Enricher:
         self._title_of = lru_cache(MAX_CACHED_PAGES)(self._read_title)
         self._pages: dict[str, _Page] = {}
         self._referrers: dict[tuple[str, str], str | None] = {}
+
+    def agent_of(self, user_agent: str) -> Agent:
+        """What a User-Agent says."""
+        return self._agents.agent_of(user_agent)
 
     def enrich(self, raw: RawHit, now: datetime.datetime) -> Hit:
         """The hit. Raises ``CannotEnrich``."""

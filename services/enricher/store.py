@@ -17,8 +17,10 @@ from psycopg.types.json import Jsonb
 
 from services.database import Connection, load_sql
 from services.enricher.batch import DeadLetter, Work
+from services.enricher.letter_limit import NO_LIMIT_PERCENT, LetterLimit, TooManyLetters
 from services.enricher.numbers import Numbers, Row
 from services.hit import PAGEVIEW, Hit
+from services.hit_stream import StreamLook
 
 _SQL = Path(__file__).with_name("sql")
 CLAIM_GROUPS = load_sql(_SQL / "claim_groups.sql")
@@ -26,6 +28,8 @@ MAKE_STAGING = load_sql(_SQL / "make_staging.sql")
 COPY_STAGING = load_sql(_SQL / "copy_staging.sql")
 INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
 BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
+TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
+NOTE_STREAM = load_sql(_SQL / "note_stream.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -48,6 +52,14 @@ class Written(NamedTuple):
     redelivered_groups: int
 
 
+class LetterKey(NamedTuple):
+    """Identity of a dead letter."""
+
+    site: str
+    day: datetime.date
+    dead_letter_id: uuid.UUID
+
+
 class DayClosed(psycopg.OperationalError):
     """The batch is to be tried again, and will open the day."""
 
@@ -55,8 +67,9 @@ class DayClosed(psycopg.OperationalError):
 class Store:
     """One connection's writing side."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limit: LetterLimit | None = None) -> None:
         self._connection = connection
+        self._limit = limit or LetterLimit(NO_LIMIT_PERCENT)
         self._numbers = Numbers(connection)
         self._days: set[datetime.date] = set()
         with connection.transaction():
@@ -64,26 +77,49 @@ class Store:
             connection.execute(MAKE_STAGING)
 
     def write(self, works: list[Work]) -> Written:
-        """Store a batch and commit. Raises ``psycopg.Error``; nothing is stored then."""
+        """Store a batch and commit. Raises ``psycopg.Error``, ``TooManyLetters``; nothing is stored then."""
         hits = [hit for work in works for hit in work.hits]
         self._open_days(hits)
         # Committed before the hits are: see numbers.py.
         rows = dict(zip(map(id, hits), self._rows(hits), strict=True))
         try:
             with self._connection.transaction():
-                return self._write(works, rows)
+                written = self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
             # Upkeep has closed or dropped the day meanwhile: the next try opens it again. With a dropped day it may
             # have forgotten numbers that only this day's hits had.
             self._days.clear()
             self._numbers = Numbers(self._connection)
             raise
+        self._limit.committed()
+        return written
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
         rows = self._rows(hits)
         with self._connection.transaction(force_rollback=True):
             self._copy(rows)
+
+    def bring_back(self, letters: list[tuple[LetterKey, Hit]]) -> Written:
+        """Store the hits of dead letters and take these letters away, in one transaction.
+
+        A letter that is gone meanwhile, or emptied, is passed over. Raises ``psycopg.Error``; nothing is done then.
+        """
+        hits = [hit for _, hit in letters]
+        self._open_days(hits)
+        rows = dict(zip((key for key, _ in letters), self._rows(hits), strict=True))
+        sites, days, ids = (list(column) for column in zip(*rows, strict=True))
+        try:
+            with self._connection.transaction():
+                keys = {"sites": sites, "days": days, "ids": ids}
+                taken = [LetterKey(*key) for key in self._connection.execute(TAKE_LETTERS, keys).fetchall()]
+                self._copy([rows[key] for key in taken])
+                stored = self._book([(key.site, key.day, 0, -1) for key in taken])
+                self._refuse_closed_days(hits)
+        except (psycopg.IntegrityError, DayClosed):
+            self._days.clear()
+            raise
+        return Written(stored, len(taken) - stored, -len(taken), 0)
 
     def count_attempt(self, entry_id: str) -> int:
         """Note, durably, that an entry is about to be tried alone; how often that was."""
@@ -102,6 +138,44 @@ class Store:
                 "delete from lone_attempts where site = '' and entry_id = %s", [entry_id]
             )
 
+    def note_stop(self, consumer: str, error: TooManyLetters) -> None:
+        """Let the alert see that this enricher stores nothing, and since when."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "insert into enricher_stops (consumer, letters, hits, reasons) values (%s, %s, %s, %s)"
+                " on conflict (consumer) do update set tried_at = clock_timestamp(), letters = excluded.letters,"
+                " hits = excluded.hits, reasons = excluded.reasons",
+                [consumer, error.letters, error.hits, ", ".join(sorted(error.reasons))],
+            )
+
+    def forget_stop(self, consumer: str) -> None:
+        """It stores again."""
+        with self._connection.transaction():
+            self._connection.execute("delete from enricher_stops where consumer = %s", [consumer])
+
+    def note_stream(self, look: StreamLook) -> None:
+        """Let the view daily_ledger see what waits."""
+        rows = [
+            (
+                part.site,
+                datetime.date.fromisoformat(part.day),
+                uuid.UUID(bytes=group.pixel_id),
+                group.seq,
+                part.hits,
+            )
+            for group in look.groups
+            for part in group.accepted
+        ]
+        sites, days, pixels, seqs, hits = (
+            (list(column) for column in zip(*rows, strict=True)) if rows else [[]] * 5
+        )
+        with self._connection.transaction():
+            self._connection.execute(
+                NOTE_STREAM,
+                {"sites": sites, "days": days, "pixels": pixels, "seqs": seqs, "hits": hits,
+                 "entries": look.entries, "entries_read": look.entries_read},
+            )  # fmt: skip
+
     def _open_days(self, hits: list[Hit]) -> None:
         """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""
         days = {hit.day for hit in hits} - self._days
@@ -115,6 +189,7 @@ class Store:
         hits = [hit for work in new for hit in work.hits]
         letters = [letter for work in new for letter in work.dead_letters]
         letters += self._undecodable(works)
+        self._limit.check(letters, len(hits))  # here, where only what was not buried before is left
         self._bury(letters)
         self._book_left_out(new)
         if not hits and not letters:
@@ -134,27 +209,37 @@ class Store:
 
         A group that the batch itself calls abandoned is none, whichever stands first.
         """
-        rows: list[tuple[str, uuid.UUID, int, int, bool]] = []
+        rows: list[tuple[str, uuid.UUID, int, int, int | None, bool]] = []
         first: dict[tuple[uuid.UUID, int], Work] = {}
         given_up = {(w.group.pixel_id, seq) for w in works if w.group for seq in w.group.abandoned}
         for work in works:
             if work.group is None:
                 continue
             pixel_id = uuid.UUID(bytes=work.group.pixel_id)
-            rows += [("", pixel_id, seq, 0, True) for seq in work.group.abandoned]
+            rows += [("", pixel_id, seq, 0, None, True) for seq in work.group.abandoned]
             if (work.group.pixel_id, work.group.seq) in given_up:
                 continue
             first.setdefault((pixel_id, work.group.seq), work)
             by_site: dict[str, int] = {} if work.group.accepted else {"": 0}
             for part in work.group.accepted:
                 by_site[part.site] = by_site.get(part.site, 0) + part.hits
-            rows += [(site, pixel_id, work.group.seq, number, False) for site, number in by_site.items()]
+            seq, before = work.group.seq, work.group.hits_before
+            rows += [(site, pixel_id, seq, number, before, False) for site, number in by_site.items()]
         if not rows:
             return []
-        sites, pixels, seqs, numbers, abandoned = (list(column) for column in zip(*rows, strict=True))
+        sites, pixels, seqs, numbers, before_all, abandoned = (
+            list(column) for column in zip(*rows, strict=True)
+        )
         taken = self._connection.execute(
             CLAIM_GROUPS,
-            {"sites": sites, "pixels": pixels, "seqs": seqs, "hits": numbers, "abandoned": abandoned},
+            {
+                "sites": sites,
+                "pixels": pixels,
+                "seqs": seqs,
+                "hits": numbers,
+                "before": before_all,
+                "abandoned": abandoned,
+            },
         ).fetchall()
         won = {(pixel_id, seq) for pixel_id, seq, was_abandoned in taken if not was_abandoned}
         return [work for key, work in first.items() if key in won]
@@ -250,7 +335,10 @@ class Store:
         # An entry without a group was accepted by nobody who could tell: it stands for one hit.
         unknown = [(lt.site, lt.day, lt.hits, lt.hits) for lt in letters if lt.site == ""]
         dead = [(lt.site, lt.day, 0, lt.hits) for lt in letters if lt.site != ""]
-        rows = [*accepted, *unknown, *dead]
+        return self._book([*accepted, *unknown, *dead])
+
+    def _book(self, rows: list[tuple[str, datetime.date, int, int]]) -> int:
+        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new."""
         row = self._connection.execute(
             INSERT_HITS,
             {

@@ -1,6 +1,7 @@
 """``python -m services.migrate``: brings the database to this version, once, and exits.
 
-``python -m services.migrate passwords`` makes up the passwords that are not there yet (compose's first step).
+``python -m services.migrate passwords`` makes up the passwords that are not there yet, and hands each container its
+own (compose's first step); ``… password analyst`` prints one.
 """
 
 from __future__ import annotations
@@ -11,19 +12,26 @@ from pathlib import Path
 import psycopg
 
 from services.database import connect, make_partitions, place_of_database, wait_for
-from services.key_files import make_passwords, read_password
+from services.key_files import PASSWORDS, make_passwords, read_password, share_passwords
 from services.logs import make_logger
 from services.migrate.runner import (
-    PASSWORD_ROLES,
     MigrationError,
     migrate,
     set_passwords,
     set_sites,
     set_timezone,
 )
-from services.settings import SettingsError, load_settings
+from services.settings import Settings, SettingsError, load_settings
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+def show_password(settings: Settings, names: list[str]) -> int:
+    """Print a made-up password; 0, or 1 where there is none of that name."""
+    known = names[0] if len(names) == 1 and names[0] in PASSWORDS else ""
+    password = read_password(settings.key_dir, known) if known else ""
+    print(password or f"name one of: {', '.join(PASSWORDS)}", file=sys.stdout if password else sys.stderr)
+    return 0 if password else 1
 
 
 def main(arguments: list[str]) -> int:
@@ -37,8 +45,14 @@ def main(arguments: list[str]) -> int:
     if arguments == ["passwords"]:
         # Readable by the servers' own users; the volume is mounted only where it is needed.
         make_passwords(settings.key_dir, mode=0o444)
+        share_passwords(settings.key_dir)
         log.info("passwords-made", directory=str(settings.key_dir / "passwords"))
         return 0
+    if arguments[:1] == ["password"]:
+        return show_password(settings, arguments[1:])
+    if arguments:
+        log.error("unknown-command", problem="give no argument, `passwords`, or `password NAME`")
+        return 1
     try:
         connection = wait_for(
             f"PostgreSQL at DATABASE_URL ({place_of_database(settings.database_url)})",
@@ -58,9 +72,7 @@ def main(arguments: list[str]) -> int:
             )
             former = set_timezone(connection, settings.report_timezone.key)
             set_sites(connection, settings.sites)
-            set_passwords(
-                connection, {role: read_password(settings.key_dir, role) for role in PASSWORD_ROLES}
-            )
+            set_passwords(connection, lambda name: read_password(settings.key_dir, name))
             make_partitions(connection)
     except MigrationError as error:
         log.error("migration-failed", problem=str(error))

@@ -10,8 +10,9 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -36,7 +37,15 @@ comment on column schema_migrations.sha256 is 'Hash of the file when it was appl
 comment on column schema_migrations.applied_at is 'When it was applied.';
 """
 
-PASSWORD_ROLES = ("analyst", "grafana_reader", "grafana_explorer")
+# The roles that log in with a made-up password, and its name.
+PASSWORD_ROLES = {
+    "analyst": "analyst",
+    "grafana_reader": "grafana_reader",
+    "grafana_explorer": "grafana_explorer",
+    "footfall_enricher": "enricher",
+    "footfall_rollup": "rollup",
+}
+SETTLE_RIGHTS = load_sql(Path(__file__).with_name("sql") / "settle_rights.sql")
 
 
 class MigrationError(Exception):
@@ -67,10 +76,10 @@ def migrations_in(directory: Path) -> list[Migration]:
 def migrate(
     connection: Connection, directory: Path, waiting: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """Apply what is missing; the names of what was applied. The connection must be in autocommit mode.
+    """Apply what is missing and settle who may do what; the names of what was applied.
 
-    ``waiting`` is told the name of a migration that does not get its locks; it is tried again. Raises
-    ``MigrationError``.
+    The connection must be in autocommit mode. ``waiting`` is told the name of what does not get its locks; it is
+    tried again. Raises ``MigrationError``.
     """
     migrations = migrations_in(directory)
     connection.execute("select pg_advisory_lock(%s)", [LOCK])
@@ -82,7 +91,8 @@ def migrate(
         _refuse_strangers(migrations, applied)
         todo = [migration for migration in migrations if migration.number not in applied]
         for migration in todo:
-            _apply(connection, migration, waiting)
+            _apply(migration.path.name, partial(_applied, connection, migration), waiting)
+        _apply("the services' rights", partial(_with_locks, connection, SETTLE_RIGHTS), waiting)
         return [migration.path.name for migration in todo]
     finally:
         if not connection.closed:
@@ -104,32 +114,40 @@ def _refuse_strangers(migrations: list[Migration], applied: dict[int, str]) -> N
             )
 
 
-def _apply(connection: Connection, migration: Migration, waiting: Callable[[str], None]) -> None:
-    """Once its locks are to be had; each time it waits 3 s at most, because all others wait behind it.
-
-    Raises ``MigrationError``.
-    """
+def _apply(what: str, attempt: Callable[[], bool], waiting: Callable[[str], None]) -> None:
+    """Once its locks are to be had; each time it waits 3 s at most, because all others wait behind it."""
     for pause_s in pauses_s():
-        if _applied(connection, migration):
+        if attempt():
             break
-        waiting(migration.path.name)
+        waiting(what)
         time.sleep(pause_s)
 
 
 def _applied(connection: Connection, migration: Migration) -> bool:
     """Whether it got its locks. Raises ``MigrationError``."""
     try:
-        with connection.transaction():
-            connection.execute("set local lock_timeout = '3s'")
-            connection.execute(load_sql(migration.path))
-            connection.execute(
-                "insert into schema_migrations (number, name, sha256) values (%s, %s, %s)",
-                [migration.number, migration.path.name, migration.sha256],
-            )
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-        return False
+        return _with_locks(
+            connection,
+            load_sql(migration.path),
+            "insert into schema_migrations (number, name, sha256) values (%s, %s, %s)",
+            [migration.number, migration.path.name, migration.sha256],
+        )
     except psycopg.Error as error:
         raise MigrationError(f"{migration.path.name} failed and was rolled back: {error}") from error
+
+
+def _with_locks(
+    connection: Connection, statements: LiteralString, then: LiteralString = "", values: Sequence[object] = ()
+) -> bool:
+    """Execute in one transaction; False when it did not get its locks. Raises ``psycopg.Error``."""
+    try:
+        with connection.transaction():
+            connection.execute("set local lock_timeout = '3s'")
+            connection.execute(statements)
+            if then:
+                connection.execute(then, values)
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return False
     return True
 
 
@@ -155,12 +173,12 @@ def set_sites(connection: Connection, sites: Sequence[Site]) -> None:
     connection.execute("update installation set sites = %s", [text_of(sites)])
 
 
-def set_passwords(connection: Connection, passwords: dict[str, str]) -> None:
-    """Give the reading roles their passwords, so that they can log in over the network."""
-    for role in PASSWORD_ROLES:
-        if passwords.get(role):
+def set_passwords(connection: Connection, password_of: Callable[[str], str | None]) -> None:
+    """Give the roles that are there the passwords that are known, so that they can log in over the network."""
+    known = {name for (name,) in connection.execute("select rolname from pg_roles").fetchall()}
+    for role, name in PASSWORD_ROLES.items():
+        password = password_of(name)
+        if password and role in known:
             connection.execute(
-                sql.SQL("alter role {} password {}").format(
-                    sql.Identifier(role), sql.Literal(passwords[role])
-                )
+                sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(password))
             )

@@ -16,6 +16,7 @@ from services.hit_stream import connect_async
 from services.key_files import read_password
 from services.listening import BACKLOG, CannotListen, handed_sockets, listen_on_path, listen_on_port
 from services.logs import Logger, make_logger
+from services.memory import forbid_core_dumps
 from services.metrics import PixelMetrics
 from services.pixel.app import Pixel
 from services.pixel.borrowed import BorrowedSocket
@@ -135,6 +136,7 @@ async def run(settings: Settings, log: Logger) -> None:
 
 def main() -> int:
     """0, or 1 with an error that says what to do."""
+    forbid_core_dumps()
     log = make_logger("pixel")
     try:
         settings = load_settings()

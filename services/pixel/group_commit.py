@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from services.hit import (
     MAX_GROUP_BYTES,
@@ -37,6 +37,11 @@ from services.sealing import KeyHolds, SealingKeys
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
 # of which goes to the spool after this.
 SEND_WITHIN_S = 0.8
+# Behind more than one group, as before a Redis that is slow and not away: what has waited so long goes to the spool,
+# which takes what is queued in a moment and sends it on in large steps.
+QUEUE_WITHIN_S = 0.5
+# Whatever the disk does: 503 then. Should the group be on disk all the same, it counts.
+ANSWER_WITHIN_S = 1.8
 RETRY_PAUSE_S = 0.05
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
@@ -46,6 +51,10 @@ DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
+# Of Redis's maxmemory: at the bound itself Redis would refuse the rollup's jobs too, which are tiny.
+MAX_MEMORY_SHARE = 0.9
+# What a broken wire to Redis raises. The last: uvloop, asked to write to a connection that was reset a moment ago.
+WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 # Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
 HIT_OVERHEAD_BYTES = 320
@@ -54,15 +63,23 @@ HIT_OVERHEAD_BYTES = 320
 class _Gathering:
     """The group that is being filled; its requests wait for one shared answer."""
 
-    __slots__ = ("bytes", "done", "hits")
+    __slots__ = ("_timer", "began_s", "bytes", "done", "hits")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
+        self.began_s = loop.time()
         self.done: asyncio.Future[bool] = loop.create_future()
+        self._timer = loop.call_later(ANSWER_WITHIN_S, self.answer, False)
 
     def is_full_for(self, size: int) -> bool:
         return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
+
+    def answer(self, stored: bool) -> None:
+        """Let those who wait know, unless they were told already."""
+        self._timer.cancel()
+        if not self.done.done():
+            self.done.set_result(stored)
 
 
 def _size_of(hit: RawHit) -> int:
@@ -89,7 +106,12 @@ class GroupCommit:
         self._sealer = sealer
         self._spool = spool
         self._holds = holds
-        self._release_behind = ""  # id of the last entry that came from the spool, while keys are held for it
+        self._holding = (
+            True  # keys, for what waits in the spool or came from it; perhaps since an earlier run
+        )
+        self._release_behind = (
+            ""  # id of an entry behind which the stream has nothing that came from the spool
+        )
         self._disk = asyncio.Lock()  # the spool is one thread's at a time
         self._log = log
         self._max_stream_entries = max_stream_entries
@@ -170,7 +192,8 @@ class GroupCommit:
         seq = self._seq = self._seq + 1
         stored = False
         try:
-            stored = await self._store(group, seq, left_out)
+            if not group.done.done():  # else all were told that it cannot be made durable
+                stored = await self._store(group, seq, left_out)
         except OSError as error:  # no key can be made: KEY_DIR is full, gone, or not ours
             self._log.error("no-sealing-key", error=type(error).__name__, reason=error.strerror or str(error))
         except Exception as error:  # whatever one group did: the next requests must not wait for ever
@@ -180,13 +203,14 @@ class GroupCommit:
 
     async def _store(self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bool:
         """Whether the group is on disk, in Redis or in the spool."""
+        is_late = self._loop.time() - group.began_s > QUEUE_WITHIN_S
         key_name = self._sealer.usable_name(time.time())
         data = self._encode(group.hits, seq, key_name, left_out)
         while True:
-            if not self.spooling and await self._send([data], SEND_WITHIN_S):
+            if not (is_late or self.spooling) and await self._send([data], SEND_WITHIN_S):
                 return True
             async with self._disk:
-                if self.spooling:  # else it was drained while this group waited
+                if is_late or self.spooling:  # else it was drained while this group waited
                     return await self._put_in_spool(data, key_name, {hit.day for hit in group.hits})
 
     def _settle(
@@ -206,8 +230,7 @@ class GroupCommit:
         if group.hits and stored != self.durable:
             self._log.warning("durable" if stored else "not-durable", waiting=self._waiting_hits)
             self.durable = stored
-        if not group.done.done():
-            group.done.set_result(stored)
+        group.answer(stored)
 
     def _encode(
         self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]
@@ -220,6 +243,7 @@ class GroupCommit:
             sealer=self._sealer,
             left_out=[LeftOut(*key, number) for key, number in left_out.items()],
             abandoned=self._abandoned,
+            hits_before=self.hits,
         )
 
     async def _send(self, groups: list[bytes], within_s: float) -> str:
@@ -235,7 +259,7 @@ class GroupCommit:
                     entry_id = await self._add(groups)
             except TimeoutError:
                 break
-            except (RedisError, OSError) as error:
+            except WIRE_ERRORS as error:
                 self._log.warning("redis-failed", error=type(error).__name__)
                 if self._loop.time() + RETRY_PAUSE_S > deadline:
                     break
@@ -262,6 +286,7 @@ class GroupCommit:
 
     async def _put_in_spool(self, data: bytes, key_name: str, days: set[str]) -> bool:
         """Whether the group is in the spool. Raises OSError when its keys cannot be held."""
+        self._holding = True
         self._holds.hold({key_name}, days)
         try:
             await asyncio.to_thread(self._spool.append, data)
@@ -271,8 +296,6 @@ class GroupCommit:
 
     async def drain(self) -> None:
         """Send on what waits in the spool, whenever Redis takes it. Runs beside ``run``, until cancelled."""
-        async with self._disk:
-            self._holds.hold_only(*self._spool.keys_needed())
         while True:
             drained = False
             try:
@@ -317,29 +340,62 @@ class GroupCommit:
             return data
 
     async def look(self) -> None:
-        """Ask Redis how long the stream is: keeps the state true while no hit comes."""
+        """Ask Redis how much waits on the stream: keeps the state true while no hit comes."""
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
                 length = await self._redis.xlen(STREAM)
-                oldest = await self._redis.xrange(STREAM, count=1) if self._release_behind else []
-        except (RedisError, OSError, TimeoutError):
+                used_bytes, most_bytes = await self._memory()
+                if self._holding and self._is_at_rest and await self._is_enriched():
+                    self._let_keys_go()
+        except (*WIRE_ERRORS, TimeoutError):
             self._note_redis(away=True)
             return
         if self._spool.is_empty:
             self._note_redis(away=False)  # else draining tells: a Redis that reads may still refuse to write
-            self._release_holds(oldest[0][0].decode() if oldest else "")
-        if (length >= self._max_stream_entries) != self.stream_full:
-            self.stream_full = not self.stream_full
-            self._log.error("stream-full" if self.stream_full else "stream-has-room", entries=length)
+        self._note_room(length, used_bytes, most_bytes)
         if not self._spool.is_full:
             self.durable = True
 
-    def _release_holds(self, oldest_id: str) -> None:
-        """Let keys go once what came from the spool is enriched: the stream has nothing left of it."""
+    async def _memory(self) -> tuple[int, int]:
+        """Bytes that Redis uses and may use; 0: unknown, as where a managed server does not tell."""
+        try:
+            memory = await self._redis.info("memory")
+        except ResponseError:
+            return 0, 0
+        return memory.get("used_memory", 0), memory.get("maxmemory", 0)
+
+    def _note_room(self, entries: int, used_bytes: int, most_bytes: int) -> None:
+        """Keep in mind whether Redis has room for more; ``most_bytes`` 0: it takes what the machine has."""
+        is_full = entries >= self._max_stream_entries or 0 < most_bytes * MAX_MEMORY_SHARE <= used_bytes
+        if is_full != self.stream_full:
+            self.stream_full = is_full
+            self._log.error(
+                "stream-full" if is_full else "stream-has-room", entries=entries, used_bytes=used_bytes
+            )
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether nothing waits in the spool, nor is on its way into it."""
+        return self._spool.is_empty and not self._disk.locked()
+
+    async def _is_enriched(self) -> bool:
+        """Whether the stream has nothing left of what came from the spool."""
+        if not self._release_behind:  # an earlier run sent it, or nothing was
+            newest = await self._redis.xrevrange(STREAM, count=1)
+            self._release_behind = self._release_behind or (newest[0][0].decode() if newest else "0-0")
         behind = self._release_behind
-        if behind and (not oldest_id or entry_order(oldest_id) > entry_order(behind)):
-            self._holds.hold_only()
-            self._release_behind = ""
+        oldest = await self._redis.xrange(STREAM, count=1)
+        is_enriched = not oldest or entry_order(oldest[0][0].decode()) > entry_order(behind)
+        # Meanwhile another group may have come the same way.
+        return is_enriched and behind == self._release_behind and self._is_at_rest
+
+    def _let_keys_go(self) -> None:
+        try:
+            self._holds.release()
+        except OSError as error:  # KEY_DIR is not ours; tried again
+            self._log.error("keys-held", error=type(error).__name__, reason=error.strerror or str(error))
+            return
+        self._holding, self._release_behind = False, ""
 
     @property
     def spool_bytes(self) -> int:

@@ -74,7 +74,7 @@ class LeftSpools:
                 self._take(slot)
         for slot, left in list(self._taken.items()):
             if await self._is_done(left):
-                left.holds.hold_only()
+                left.holds.release()
                 self._let_go(slot)
 
     def _has_work(self, slot: Path) -> bool:

@@ -15,6 +15,7 @@ enricher destroys the key of an hour of which the stream has nothing left.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -24,7 +25,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.hit import UndecodableEntry, decode_group
 from services.key_files import make_once, sync_directory
 
 HEAD = struct.Struct("<II")
@@ -47,6 +47,17 @@ class SpoolTaken(SpoolUnusable):
 
 class SpoolFull(Exception):
     """There is no room left, by the setting or on the disk."""
+
+
+def groups_in(path: Path) -> Iterator[bytes]:
+    """The groups in a spool's file, also while a pixel uses it: whole records, from the first on. For audits."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        while len(head := file.read(HEAD.size)) == HEAD.size:
+            length, checksum = HEAD.unpack(head)
+            data = file.read(length) if length <= MAX_RECORD_BYTES else b""
+            if len(data) != length or zlib.crc32(data) != checksum:
+                return
+            yield data
 
 
 class Spool:
@@ -160,19 +171,6 @@ class Spool:
             os.ftruncate(self._file, 0)
             os.fsync(self._file)
             self._sent = self._end = 0
-
-    def keys_needed(self) -> tuple[set[str], set[str]]:
-        """The hours by which the waiting groups are sealed, and the days of their hits."""
-        hours: set[str] = set()
-        days: set[str] = set()
-        for data in self._waiting():
-            try:
-                group = decode_group(data)
-            except UndecodableEntry:
-                continue
-            hours.add(group.key_name)
-            days.update(part.day for part in group.accepted)
-        return hours, days
 
     def _waiting(self) -> Iterator[bytes]:
         offset = self._sent

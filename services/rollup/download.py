@@ -97,7 +97,7 @@ def answer_of(
     Raises ``NotThere`` and ``NotFetched``, for what goes wrong while it is read and unpacked too.
     """
     try:
-        request = urllib.request.Request(address, headers={"User-Agent": "footfall"})
+        request = urllib.request.Request(address, headers={"User-Agent": "footfall"})  # noqa: S310 - the setting: http(s)
         if credentials:
             pair = ":".join(credentials).encode()
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from services.database import Connection
+from services.database import Connection, load_sql
 from services.logs import Logger
 from services.metrics import RollupMetrics
 from services.retention import first_kept_day
@@ -20,6 +21,8 @@ from services.rollups import REFRESH_LOCK
 
 # A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
 KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
+KEEP_LAST_NUMBERS = datetime.timedelta(days=400)
+FORGET_GROUPS = load_sql(Path(__file__).with_name("sql") / "forget_groups.sql")
 # What an enricher took for a hit in time, just before midnight or by a clock of its own, is stored by then.
 GRACE = datetime.timedelta(hours=1)
 
@@ -92,10 +95,13 @@ def _drop(connection: Connection, partition: str, proof: Proof) -> bool:
 
 
 def forget_old_groups(connection: Connection) -> int:
-    """Delete the numbers of groups that cannot come again; how many."""
+    """Delete the numbers of groups that cannot come again; how many.
+
+    The last one of each run of a pixel is kept for longer: by it the next number is known not to be the first.
+    """
     with connection.transaction():
         cursor = connection.execute(
-            "delete from stream_groups where processed_at < now() - %s", [KEEP_GROUP_NUMBERS]
+            FORGET_GROUPS, {"keep": KEEP_GROUP_NUMBERS, "keep_last": KEEP_LAST_NUMBERS}
         )
         return cursor.rowcount
 

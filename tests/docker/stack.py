@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Stack:
     command: list[str]
     folder: Path
     environ: dict[str, str]
+    _passwords: dict[str, str] = field(default_factory=dict)
 
     def compose(self, *arguments: str, timeout_s: float = 180) -> str:
         """What a compose command says. Fails the test with both its outputs."""
@@ -75,7 +76,10 @@ class Stack:
 
     def password(self, name: str) -> str:
         """One of the passwords that the stack made up."""
-        return self.execute("postgres", "cat", f"/keys/passwords/{name}").stdout
+        if name not in self._passwords:
+            shown = self.compose("run", "--rm", "-T", "passwords", "password", name)
+            self._passwords[name] = shown.strip()
+        return self._passwords[name]
 
     def keys(self) -> set[str]:
         """The files of sealing and session keys."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.key_files import PASSWORDS_FOR
 from services.settings import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,11 +53,17 @@ def test_a_container_can_write_to_nothing_but_its_volumes_and_tmp(name: str) -> 
     assert "privileged" not in service and "cap_add" not in service
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_nobody_but_the_one_shot_may_write_passwords(name: str) -> None:
-    mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords:")]
-    wanted = "passwords:/keys/passwords" + ("" if name == "passwords" else ":ro")
-    assert mounts == ([] if name == "door" else [wanted])
+@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS - {"door"})
+def test_a_container_reads_its_own_passwords_only(name: str) -> None:
+    mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords")]
+    assert mounts == [f"passwords-{name}:/keys/passwords:ro"]
+    assert f"passwords-{name}:/keys/for/{name}" in SERVICES["passwords"]["volumes"]
+    assert name in PASSWORDS_FOR
+
+
+def test_nobody_but_the_one_shots_sees_all_passwords() -> None:
+    whole = {name: m for name, s in SERVICES.items() for m in s["volumes"] if m.startswith("passwords:")}
+    assert whole == {"passwords": "passwords:/keys/passwords", "migrate": "passwords:/keys/passwords:ro"}
 
 
 def test_only_those_who_seal_and_open_see_the_keys() -> None:
@@ -86,10 +93,16 @@ def test_the_country_database_is_refreshed_unless_that_is_turned_off() -> None:
 def test_only_the_rollup_gets_the_key_of_maxmind() -> None:
     with_key = {name for name, s in SERVICES.items() if "MAXMIND_LICENSE_KEY" in s.get("environment", {})}
     assert with_key == {"rollup"}
-    shared = SERVICES["pixel"]["environment"]
-    assert SERVICES["rollup"]["environment"] == shared | {
-        name: "${" + name + ":-}" for name in ("MAXMIND_ACCOUNT_ID", "MAXMIND_LICENSE_KEY")
-    }
+    passed = SERVICES["rollup"]["environment"]
+    assert all(passed[name] == "${" + name + ":-}" for name in ("MAXMIND_ACCOUNT_ID", "MAXMIND_LICENSE_KEY"))
+
+
+@pytest.mark.parametrize("name", ["enricher", "rollup"])
+def test_a_service_works_as_a_role_of_its_own(name: str) -> None:
+    assert (
+        SERVICES[name]["environment"]["DATABASE_URL"]
+        == f"postgresql://footfall_{name}@postgres:5432/footfall"
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -130,6 +143,13 @@ def test_every_setting_of_the_owner_reaches_the_services() -> None:
     passed = SERVICES["pixel"]["environment"]
     assert {s.name for s in CATALOGUE if s.group == "site"} <= passed.keys()
     assert passed.keys() <= {s.name for s in CATALOGUE}, "a setting that does not exist"
+
+
+def test_redis_has_the_catalogue_s_memory() -> None:
+    default = next(s.default for s in CATALOGUE if s.name == "REDIS_MAX_MEMORY_MB")
+    script = SERVICES["redis"]["command"][2]
+    assert f"maxmemory ${{REDIS_MAX_MEMORY_MB:-{default}}}mb\n" in script
+    assert "maxmemory-policy noeviction\n" in script
 
 
 def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:

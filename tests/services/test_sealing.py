@@ -390,11 +390,11 @@ def test_keys_that_a_spool_needs_are_held_until_they_are_let_go(tmp_path: Path) 
     assert session_of(sessions)
     holds = KeyHolds(tmp_path / "keys", "pixel-1")
     holds.hold({HOUR}, {"2026-11-22"})
-    KeyHolds(tmp_path / "keys", "pixel-2").hold_only()  # another's holds are not one's own
+    KeyHolds(tmp_path / "keys", "pixel-2").release()  # another's holds are not one's own
     later = datetime.datetime(2026, 11, 23, 1, tzinfo=datetime.UTC)
     assert keys.destroy_ended(later.timestamp(), None) == []
     assert sessions.destroy_ended(later, None) == []
-    KeyHolds(tmp_path / "keys", "pixel-1").hold_only()  # after a restart, too
+    KeyHolds(tmp_path / "keys", "pixel-1").release()  # after a restart, too
     assert keys.destroy_ended(later.timestamp(), None) == [HOUR]
     assert sessions.destroy_ended(later, None) == ["2026-11-22"]
 

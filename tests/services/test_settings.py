@@ -50,11 +50,13 @@ MISTAKES = {
     "METRICS_PORT": ("-1", "65536"),
     "REDIS_URL": ("127.0.0.1:6379", "http://127.0.0.1/", "redis://127.0.0.1:port/"),
     "RQ_REDIS_URL": ("postgresql://127.0.0.1/",),
+    "REDIS_MAX_MEMORY_MB": ("15", "1g"),
     "DATABASE_URL": ("redis://127.0.0.1/", "footfall", "postgresql://127.0.0.1:99999/footfall"),
     "POSTGRES_PORT": ("x",),
     "REDIS_PORT": ("0",),
     "GRAFANA_PORT": ("-3",),
     "MAX_DELIVERIES": ("0", "1001"),
+    "MAX_DEAD_LETTER_PERCENT": ("-1", "101"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
 }
 

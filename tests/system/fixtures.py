@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.stack import Stack
+from tests.system.stack import ROOT, Stack
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +17,11 @@ def make_stack() -> Iterator[Callable[..., Stack]]:
     """Starts stacks with settings of their own; all are stopped at the end."""
     stacks: list[Stack] = []
 
-    def make(start: bool = True, **settings: str) -> Stack:
+    def make(start: bool = True, root: Path = ROOT, **settings: str) -> Stack:
         # Not pytest's own folders: those are closed to the user that the servers run as.
         folder = Path(tempfile.mkdtemp(prefix="footfall-stack-"))
         folder.chmod(0o755)
-        stack = Stack(folder, dict(settings))
+        stack = Stack(folder, dict(settings), root=root)
         stacks.append(stack)
         if start:
             stack.start()

@@ -60,6 +60,7 @@ class Stack:
     environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     urls: dict[str, str] = field(default_factory=dict)
+    root: Path = ROOT  # where the product is
 
     def __post_init__(self) -> None:
         pixel, postgres, redis, grafana = free_ports(4)
@@ -86,7 +87,12 @@ class Stack:
         """`make run`, until it says that it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["make", "run"], cwd=ROOT, env=self.environ, stdout=log, stderr=log, start_new_session=True
+                ["make", "run"],
+                cwd=self.root,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
         def is_ready() -> bool:
@@ -103,7 +109,7 @@ class Stack:
         """`make …` beside the stack."""
         return subprocess.run(
             ["make", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environ,
             capture_output=True,
             text=True,

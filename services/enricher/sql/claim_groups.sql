@@ -3,11 +3,12 @@
 -- first one's commit and then gets nothing. A group that its pixel gave up is never taken.
 with sent as (
     select *
-    from unnest(%(sites)s::text[], %(pixels)s::uuid[], %(seqs)s::bigint[], %(hits)s::int[], %(abandoned)s::bool[])
-        as g (site, pixel_id, seq, hits, abandoned)
+    from unnest(%(sites)s::text[], %(pixels)s::uuid[], %(seqs)s::bigint[], %(hits)s::int[], %(before)s::bigint[],
+                %(abandoned)s::bool[])
+        as g (site, pixel_id, seq, hits, hits_before, abandoned)
 )
-insert into stream_groups (site, pixel_id, seq, hits, abandoned)
-select s.site, s.pixel_id, s.seq, s.hits, s.abandoned
+insert into stream_groups (site, pixel_id, seq, hits, hits_before, abandoned)
+select s.site, s.pixel_id, s.seq, s.hits, s.hits_before, s.abandoned
 from sent s
 where not exists (
     select

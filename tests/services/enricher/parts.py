@@ -18,6 +18,7 @@ from services.enricher.batch import Work, prepare
 from services.enricher.consumer import Consumer
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
+from services.enricher.letter_limit import LetterLimit
 from services.enricher.sources import sources_of
 from services.enricher.time_limits import TimeLimits, time_limits
 from services.hit import LeftOut, RawHit
@@ -98,6 +99,7 @@ class Bench:
         name: str = "one",
         *,
         max_deliveries: int = 5,
+        max_dead_letter_percent: int = 100,
         stopped: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = lambda _: None,
         stream: HitStream | None = None,
@@ -114,6 +116,7 @@ class Bench:
             metrics=self.metrics,
             log=self.log,  # type: ignore[arg-type]
             max_deliveries=max_deliveries,
+            limit=LetterLimit(max_dead_letter_percent),
             stopped=stopped,
             sleep=sleep,
         )

@@ -6,16 +6,17 @@ import threading
 import time
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from services import hit_stream
 from services.enricher import consumer as module
-from services.hit import LeftOut
+from services.hit import MAX_ENTRY_BYTES, MAX_GROUP_HITS, VERSION, Accepted, LeftOut, decode_group
 from services.hit_stream import GROUP, STREAM
 from services.sealing import hour_name
 from tests.conftest import Database
-from tests.make import ADDRESS, DAY, USER_AGENT, make_raw_hit
+from tests.make import ADDRESS, DAY, SITE, USER_AGENT, make_raw_hit
 from tests.services.enricher.parts import Bench, ledger, rows, state
 from tools.servers import poll
 
@@ -157,6 +158,25 @@ def test_a_stranger_s_entry_is_buried_and_counted_and_the_stream_goes_on(
     bench.drain(bench.consumer())
     assert ledger(database) == (3, 2, 0, 1)
     assert rows(database, "select reason, site from dead_letters") == [("not-a-group", "")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("version", {"version": VERSION + 1}),
+        ("limits", {"accepted": [Accepted(SITE, DAY, MAX_GROUP_HITS + 1)]}),
+        ("limits", {"sealed": bytes(MAX_ENTRY_BYTES)}),
+    ],
+    ids=["of the future", "too many hits", "too large"],
+)
+def test_an_entry_of_the_future_or_too_large_is_buried_and_the_others_are_stored(
+    bench: Bench, database: Database, reason: str, change: dict[str, Any]
+) -> None:
+    strange = msgspec.structs.replace(decode_group(bench.group(raw_hits(1), seq=9)), **change)
+    bench.put(bench.group(raw_hits(1)), msgspec.msgpack.encode(strange), bench.group(raw_hits(2), seq=2))
+    bench.drain(bench.consumer())
+    assert ledger(database) == (3, 2, 0, 1)
+    assert rows(database, "select reason, site, hits, hit from dead_letters") == [(reason, "", 1, None)]
 
 
 @pytest.mark.parametrize(

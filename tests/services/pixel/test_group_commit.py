@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -202,6 +204,7 @@ async def test_while_redis_fails_hits_go_to_the_spool_and_are_sent_on_in_order(
     numbers = [group.seq for group in groups_in(own_redis.url)]
     assert numbers == sorted(numbers), "a group may come twice, never before an older one"
     assert set(numbers) == set(range(1, 9)), "and none is missing"
+    assert all(group.hits_before == group.seq - 1 for group in groups_in(own_redis.url))
     await commit.look()
     assert parts.held(), "nor before what came from here is enriched: it is of an earlier day, perhaps"
     redis.Redis.from_url(own_redis.url).xtrim(STREAM, maxlen=0)
@@ -418,6 +421,7 @@ async def test_the_numbers_of_abandoned_groups_travel_until_they_arrive(
     assert arrived == {2, 3}
     assert not arrived & {group.seq for group in groups}, "what arrived was not abandoned"
     assert groups[-1].abandoned == [], "once is enough"
+    assert [group.hits_before for group in groups] == [0, 1, 2], "what was refused was not made durable"
 
 
 async def test_strangers_sites_do_not_fill_the_memory(parts: Parts, redis_url: str) -> None:
@@ -457,6 +461,24 @@ async def test_while_the_stream_is_full_hits_go_to_the_spool(parts: Parts, redis
     await until(lambda: not commit.degraded())
     assert [seq for _, seq in identities(redis_url)] == [2, 3]
     assert [a for a in parts.log.actions if a.startswith("stream")] == ["stream-full", "stream-has-room"]
+
+
+async def test_near_the_limit_of_redis_memory_hits_go_to_the_spool(parts: Parts, own_redis: OwnRedis) -> None:
+    """Before the limit itself: there Redis would refuse the rollup's jobs too."""
+    client: Any = redis.Redis.from_url(own_redis.url)
+    client.set("ballast", b"x" * 10_000_000)  # a connection more is not a tenth of it
+    commit = parts.make(own_redis.url)
+    assert await submit(commit)[0]
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.93))
+    await commit.look()
+    assert commit.degraded() == ["stream is full"]
+    assert all(await asyncio.gather(*submit(commit, 3)))
+    assert client.xlen(STREAM) == 1
+    assert client.set("a job", "x"), "others may still write"
+    client.config_set("maxmemory", client.info("memory")["used_memory"] * 2)
+    await commit.look()
+    await until(lambda: not commit.degraded())
+    assert [group.hits for group in groups_in(own_redis.url)] == [1, 3]
 
 
 async def test_looking_tells_whether_redis_is_there(parts: Parts, own_redis: OwnRedis) -> None:
@@ -500,3 +522,74 @@ def test_no_answer_may_take_2_s() -> None:
     assert 2 * SEND_WITHIN_S + group_commit.RETRY_PAUSE_S < ANSWER_WITHIN_S, (
         "the group in flight, and one's own"
     )
+
+
+# Keys of what waited in the spool ---------------------------------------------------------------------------------
+
+
+async def test_a_pixel_that_follows_another_holds_its_keys_until_what_that_one_sent_is_enriched(
+    parts: Parts, own_redis: OwnRedis
+) -> None:
+    """Else the day of those hits may end meanwhile, its key goes, and they are stored without a session."""
+    commit = parts.make(own_redis.url, spool="same")
+    own_redis.kill()
+    assert await submit(commit)[0]
+    own_redis.start()
+    await until(lambda: not commit.degraded())
+    await parts.close()
+    again = parts.make(own_redis.url, spool="same")
+    assert await submit(again)[0]
+    await again.look()
+    assert parts.held()
+    redis.Redis.from_url(own_redis.url).xtrim(STREAM, maxlen=0)
+    await again.look()
+    assert parts.held() == []
+
+
+async def test_a_key_is_held_while_its_group_is_being_written(
+    parts: Parts, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: Any = redis.Redis.from_url(own_redis.url)
+    commit = parts.make(own_redis.url)
+    client.config_set("maxmemory", "1")  # it answers all but what writes
+    assert await submit(commit)[0]
+    client.config_set("maxmemory", "0")
+    await until(lambda: not commit.degraded())
+    client.xtrim(STREAM, maxlen=0)
+    client.config_set("maxmemory", "1")
+    written, sync = threading.Event(), os.fdatasync
+
+    def slow_sync(descriptor: int) -> None:
+        written.wait(1.0)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow_sync)
+    [answer] = submit(commit)
+    await until(commit._disk.locked)
+    await commit.look()
+    written.set()
+    assert await answer
+    assert parts.held()
+
+
+async def test_the_key_of_a_group_that_had_no_room_is_let_go(parts: Parts, own_redis: OwnRedis) -> None:
+    commit = parts.make(own_redis.url, spool_bytes=0)
+    own_redis.kill()
+    assert not await submit(commit)[0]
+    own_redis.start()
+    await commit.look()
+    assert parts.held() == []
+
+
+async def test_a_redis_that_does_not_tell_its_memory_is_no_redis_that_is_away(
+    parts: Parts, own_redis: OwnRedis
+) -> None:
+    """As managed servers do not."""
+    redis.Redis.from_url(own_redis.url).acl_setuser(
+        "pixel", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-info"]
+    )
+    commit = parts.make(own_redis.url.replace("redis://", "redis://pixel:x@"))
+    await commit.look()
+    assert commit.degraded() == []
+    assert await submit(commit)[0]
+    assert len(identities(own_redis.url)) == 1

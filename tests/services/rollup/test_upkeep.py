@@ -342,9 +342,15 @@ def test_numbers_of_groups_are_forgotten_after_two_weeks(
     with database.connect() as eye:
         eye.execute(
             "insert into stream_groups (site, pixel_id, seq, hits, processed_at)"
-            " select '', gen_random_uuid(), 1, 0, now() - make_interval(days => d)"
-            " from unnest(array[0, 13, 15, 100]) d"
+            " select site, md5(run)::uuid, seq, 0, now() - make_interval(days => d)"
+            " from (values ('', 'lives', 1, 100), ('', 'lives', 2, 15), ('b.example', 'lives', 3, 15),"
+            " ('a.example', 'lives', 3, 15), ('', 'lives', 4, 13), ('', 'lives', 5, 0), ('', 'ended', 1, 20),"
+            " ('', 'ended', 2, 19), ('', 'ended long ago', 9, 500)) g (site, run, seq, d)"
         )
-        assert forget_old_groups(connection) == 2
+        assert forget_old_groups(connection) == 4
         assert forget_old_groups(connection) == 0
-        assert eye.execute("select count(*) from stream_groups").fetchone() == (2,)
+        left = eye.execute(
+            "select seq, count(*) from stream_groups group by pixel_id, seq order by 1"
+        ).fetchall()
+        assert left == [(2, 1), (3, 2), (4, 1), (5, 1)], "of each run the last old number stays"
+        assert eye.execute("select count(*) from groups_missing('-infinity')").fetchone() == (0,)

@@ -1,0 +1,105 @@
+"""Each alert rule's SQL runs as its role, gives one number, and that is above 0 when it should be and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tests.conftest import Database, cloned
+from tests.grafana.dashboards import PROVISIONING, Json, role_of
+from tools.servers import Postgres
+
+TEXT = (PROVISIONING / "alerting" / "footfall.yml").read_text("utf-8")
+(GROUP,) = yaml.safe_load(TEXT)["groups"]
+RULES: dict[str, Json] = {rule["uid"]: rule for rule in GROUP["rules"]}
+LETTER = (
+    "insert into dead_letters (site, day, entry_id, reason, hits, size_bytes, buried_at)"
+    " values ('blog.example', current_date, '1-0', '{reason}', 2, 100, now() - interval '{age}')"
+)
+LEDGER = (
+    "insert into ledger (site, day, accepted, stored, duplicate, dead_lettered)"
+    " values ('blog.example', current_date, {numbers})"
+)
+GROUPS = (
+    "insert into stream_groups (site, pixel_id, seq, hits, hits_before, processed_at)"
+    " select 'blog.example', '00000000-0000-0000-0000-000000000001', seq, 2, (seq - 1) * 2, now() - interval '{age}'"
+    " from unnest(array[{numbers}]) as seq"
+)
+STOP = (
+    "insert into enricher_stops (consumer, tried_at, letters, hits, reasons)"
+    " values ('one', now() - interval '{age}', 30, 30, 'url')"
+)
+LOOK = "insert into stream_look (looked_at, entries, entries_read) values (now() - interval '{age}', 0, 0)"
+# Rule, what is done, what it then says.
+CASES: list[tuple[str, list[str], int]] = [
+    ("footfall-ledger", [LEDGER.format(numbers="5, 3, 2, 0")], 0),
+    ("footfall-ledger", [LEDGER.format(numbers="5, 3, 1, 0")], 1),
+    ("footfall-ledger", [LEDGER.format(numbers="5, 6, -1, 0")], 1),
+    ("footfall-ledger", [LEDGER.format(numbers="2, 0, 0, 2")], 1),
+    ("footfall-ledger", [LEDGER.format(numbers="2, 0, 0, 2"), LETTER.format(reason="url", age="2 h")], 0),
+    ("footfall-lost", [GROUPS.format(age="10 min", numbers="1, 2, 3")], 0),
+    ("footfall-lost", [GROUPS.format(age="10 min", numbers="1, 4, 5")], 4),
+    ("footfall-lost", [GROUPS.format(age="10 min", numbers="3, 4")], 4),
+    ("footfall-lost", [GROUPS.format(age="1 min", numbers="1, 4")], 0),
+    ("footfall-lost", [GROUPS.format(age="2 days", numbers="1, 4")], 0),
+    ("footfall-stopped", [STOP.format(age="10 s")], 1),
+    ("footfall-stopped", [STOP.format(age="1 h")], 0),
+    ("footfall-dead-letters", [LETTER.format(reason="url", age="5 min")], 1),
+    ("footfall-dead-letters", [LETTER.format(reason="url", age="2 h")], 0),
+    ("footfall-dead-letters", [LETTER.format(reason="too-late", age="5 min")], 0),
+    ("footfall-silent", [LOOK.format(age="5 s")], 0),
+    ("footfall-silent", [LOOK.format(age="5 min")], 1),
+]
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres, template_database: str) -> Iterator[Database]:
+    """An empty database that the cases share: each takes back what it did."""
+    with cloned(postgres, template_database) as database:
+        yield database
+
+
+def asked(connection: psycopg.Connection[Any], rule: Json) -> Any:
+    """What Grafana would compare with the threshold."""
+    query, threshold = rule["data"]
+    assert threshold["model"]["expression"] == query["refId"]
+    assert rule["condition"] == threshold["refId"]
+    [condition] = threshold["model"]["conditions"]
+    assert condition["evaluator"] == {"type": "gt", "params": [0]}
+    cursor = connection.execute(query["model"]["rawSql"])
+    assert cursor.description
+    assert len(cursor.description) == 1, "one number, and no label"
+    [(number,)] = cursor.fetchall()
+    return number
+
+
+def test_the_rules_are_of_a_form_that_9_4_and_the_newest_take() -> None:
+    assert "$" not in TEXT, "Grafana would take it for an environment variable"
+    assert set(RULES) == {rule for rule, _, _ in CASES}
+    for uid, rule in RULES.items():
+        assert len(uid) <= 40
+        assert rule["noDataState"] == "OK"
+        assert {rule["for"][-1]} <= {"s", "m"}
+        assert all({"from", "to"} == set(part["relativeTimeRange"]) for part in rule["data"])
+        assert rule["annotations"]["summary"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("uid", RULES)
+def test_no_rule_fires_on_an_empty_database(shared: Database, uid: str) -> None:
+    with shared.connect(role_of({"uid": RULES[uid]["data"][0]["datasourceUid"]})) as connection:
+        assert asked(connection, RULES[uid]) == 0
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("uid", "statements", "number"), CASES)
+def test_a_rule_fires_when_it_should(shared: Database, uid: str, statements: list[str], number: int) -> None:
+    with shared.connect() as owner, owner.transaction(force_rollback=True):
+        for statement in statements:
+            owner.execute(statement)
+        owner.execute("set local role grafana_reader")
+        assert asked(owner, RULES[uid]) == number
