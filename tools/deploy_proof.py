@@ -123,7 +123,12 @@ def rows(project: Project, question: str) -> str:
 
 def remove_proof(proof: Project) -> None:
     """All that it was: containers, volumes, networks, and its names for the images."""
-    proof.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "1")
+    proof.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
     left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={proof.name}")
     if left:
         docker("rm", "--force", *left.split())
+    # By their names: `--rmi local` of compose 2 would take the images themselves, whatever else they are called.
+    names = [proof.image(service) for service in ("passwords", "migrate", *SERVICES)]
+    there = [name for name in names if docker("images", "--quiet", name)]
+    if there:
+        docker("rmi", *there)

@@ -498,7 +498,7 @@ def renew(stack: Stack, supervisor: Supervisor) -> Stack:
             stack = renewed
             write_urls(stack)
             say(f"{name} renewed")
-    except ServerError as error:
+    except (ServerError, OSError) as error:
         problem = str(error)
         say(problem)
     write_atomically(supervisor.run_folder / RENEWED_FILE, problem)
@@ -539,6 +539,7 @@ def main() -> int:
     supervisor = Supervisor(settings.data_dir / "run")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.request_stop)
+    signal.signal(signal.SIGUSR1, supervisor.request_renewal)
     try:
         stack = start_all(settings, supervisor)
         announce(stack)
@@ -547,7 +548,6 @@ def main() -> int:
             nonlocal stack
             stack = renew(stack, supervisor)
 
-        signal.signal(signal.SIGUSR1, supervisor.request_renewal)
         supervisor.watch(renew_stack)
     except KeyboardInterrupt:
         pass

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker.stack import Stack, need_engine
+from tests.docker.stack import Stack, docker, need_engine
 from tests.docker.test_compose_file import COMPOSE_COMMANDS, ROOT, environ, need_compose
 from tools.servers import free_port
 
@@ -30,5 +30,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield stack
     finally:
         logs = stack.compose("logs", "--no-color", "--tail", "50")
-        stack.compose("down", "--volumes", "--rmi", "local", "--remove-orphans")
+        stack.compose("down", "--volumes", "--remove-orphans")
+        names = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        docker("rmi", *(name for name in names if name.startswith(project)))
         print(logs)  # pytest shows it with a failure only

@@ -30,13 +30,17 @@ def environ() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("COMPOSE_")}
 
 
+def is_installed(command: list[str]) -> bool:
+    """Whether this compose is there."""
+    if not shutil.which(command[0]):
+        return False
+    return subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+
+
 def need_compose(command: list[str]) -> None:
     """Skip where this compose is not installed."""
-    if shutil.which(command[0]):
-        version = subprocess.run([*command, "version"], capture_output=True, check=False)
-        if version.returncode == 0:
-            return
-    pytest.skip(f"skipped: {' '.join(command)} is not installed")
+    if not is_installed(command):
+        pytest.skip(f"skipped: {' '.join(command)} is not installed")
 
 
 @pytest.mark.parametrize("name", SERVICES)
