@@ -87,13 +87,18 @@ class Store:
             with self._connection.transaction():
                 written = self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
-            # Upkeep has closed or dropped the day meanwhile: the next try opens it again. With a dropped day it may
-            # have forgotten numbers that only this day's hits had.
-            self._days.clear()
-            self._numbers = Numbers(self._connection)
+            self._forget()
             raise
         self._limit.committed()
         return written
+
+    def _forget(self) -> None:
+        """Upkeep has closed or dropped a day meanwhile: the next try opens it again.
+
+        With a dropped day it may have forgotten numbers that only this day's hits had.
+        """
+        self._days.clear()
+        self._numbers = Numbers(self._connection)
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
@@ -118,7 +123,7 @@ class Store:
                 stored = self._book([(key.site, key.day, 0, -1) for key in taken])
                 self._refuse_closed_days(hits)
         except (psycopg.IntegrityError, DayClosed):
-            self._days.clear()
+            self._forget()
             raise
         return Written(stored, len(taken) - stored, -len(taken), 0)
 
