@@ -126,7 +126,11 @@ class HitStream:
             self._own_cursor = None
             return []
         self._own_cursor = rows[-1][0].decode()
-        return self._with_deliveries(rows)
+        # Deleted by somebody since they were read: nothing to process, and the numbers of their groups miss them.
+        gone = [entry_id for entry_id, fields in rows if fields is None]
+        if gone:
+            self._redis.xack(STREAM, GROUP, *gone)
+        return self._with_deliveries([row for row in rows if row[1] is not None])
 
     def read_own_again(self) -> None:
         """Begin again with this consumer's own pending entries (after a lost answer of Redis)."""
