@@ -29,7 +29,8 @@ COPY_STAGING = load_sql(_SQL / "copy_staging.sql")
 INSERT_HITS = load_sql(_SQL / "insert_hits.sql")
 BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
 TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
-NOTE_STREAM = load_sql(_SQL / "note_stream.sql")
+NOTE_LOOK = load_sql(_SQL / "note_look.sql")
+NOTE_PENDING = load_sql(_SQL / "note_pending.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -86,13 +87,18 @@ class Store:
             with self._connection.transaction():
                 written = self._write(works, rows)
         except (psycopg.IntegrityError, DayClosed):
-            # Upkeep has closed or dropped the day meanwhile: the next try opens it again. With a dropped day it may
-            # have forgotten numbers that only this day's hits had.
-            self._days.clear()
-            self._numbers = Numbers(self._connection)
+            self._forget()
             raise
         self._limit.committed()
         return written
+
+    def _forget(self) -> None:
+        """Upkeep has closed or dropped a day meanwhile: the next try opens it again.
+
+        With a dropped day it may have forgotten numbers that only this day's hits had.
+        """
+        self._days.clear()
+        self._numbers = Numbers(self._connection)
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
@@ -117,7 +123,7 @@ class Store:
                 stored = self._book([(key.site, key.day, 0, -1) for key in taken])
                 self._refuse_closed_days(hits)
         except (psycopg.IntegrityError, DayClosed):
-            self._days.clear()
+            self._forget()
             raise
         return Written(stored, len(taken) - stored, -len(taken), 0)
 
@@ -166,15 +172,15 @@ class Store:
             for group in look.groups
             for part in group.accepted
         ]
-        sites, days, pixels, seqs, hits = (
-            (list(column) for column in zip(*rows, strict=True)) if rows else [[]] * 5
-        )
         with self._connection.transaction():
-            self._connection.execute(
-                NOTE_STREAM,
-                {"sites": sites, "days": days, "pixels": pixels, "seqs": seqs, "hits": hits,
-                 "entries": look.entries, "entries_read": look.entries_read},
-            )  # fmt: skip
+            self._connection.execute(NOTE_LOOK, {"entries": look.entries, "entries_read": look.entries_read})
+            self._connection.execute("delete from pending_groups")
+            if rows:
+                sites, days, pixels, seqs, hits = (list(column) for column in zip(*rows, strict=True))
+                self._connection.execute(
+                    NOTE_PENDING,
+                    {"sites": sites, "days": days, "pixels": pixels, "seqs": seqs, "hits": hits},
+                )
 
     def _open_days(self, hits: list[Hit]) -> None:
         """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""

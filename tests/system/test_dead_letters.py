@@ -59,7 +59,7 @@ def test_an_enricher_that_would_bury_too_much_stops_and_goes_on_when_it_is_mende
     )
 
     stream.xdel(STREAM, *strange[1:])  # what is left is within the limit
-    wait_until(lambda: summed(stack, "stored") == 5, 40)
+    wait_until(lambda: summed(stack, "stored") == 5, 60)
     wait_until(lambda: stack.query("select * from enricher_stops") == [])
     assert is_well(stack)
 

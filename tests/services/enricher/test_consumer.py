@@ -110,6 +110,17 @@ def test_a_restarted_enricher_reads_its_own_pending_entries_first(bench: Bench, 
     assert ledger(database) == (3, 3, 0, 0)
 
 
+def test_what_was_deleted_after_it_was_read_is_no_dead_letter(bench: Bench, database: Database) -> None:
+    ids = bench.put(*(bench.group(raw_hits(n), seq=n) for n in range(1, 5)), b"nonsense")
+    assert len(bench.stream("one").read(10, 100)) == 5  # and then it was killed
+    bench.redis.xdel(STREAM, ids[1], ids[4])
+    consumer = bench.consumer()
+    consumer._next_housekeeping_s = time.time() + 3_600  # claiming would take them away first
+    bench.drain(consumer)
+    assert ledger(database) == (3, 3, 0, 0)
+    assert bench.pending() == 0
+
+
 def test_an_enricher_of_another_name_takes_over_what_was_left(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,6 @@
+-- enricher: note_look
+-- First: the row's lock lets in one enricher at a time.
+insert into stream_look as s (looked_at, entries, entries_read)
+values (clock_timestamp(), %(entries)s, %(entries_read)s)
+on conflict (singleton) do update
+set looked_at = excluded.looked_at, entries = excluded.entries, entries_read = excluded.entries_read
