@@ -12,8 +12,8 @@ import redis
 
 from services.hit_stream import STREAM
 from tools.chaos import audit
-from tools.chaos.faults import Scene
 from tools.chaos.injector import Injector
+from tools.chaos.scene import Scene
 from tools.servers import poll
 
 APART_S = (0.8, 6.0)  # between the beginnings of two faults: some 17 a minute
@@ -32,7 +32,7 @@ class Delays:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.longest_s = 0.0
 
     def __enter__(self) -> Delays:
