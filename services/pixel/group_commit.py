@@ -37,6 +37,8 @@ from services.sealing import KeyHolds, SealingKeys
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
 # of which goes to the spool after this.
 SEND_WITHIN_S = 0.8
+# Whatever holds a group up (a disk that takes seconds to sync, many groups before it): its hits are answered then.
+ANSWER_WITHIN_S = 1.8
 RETRY_PAUSE_S = 0.05
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
@@ -56,12 +58,13 @@ HIT_OVERHEAD_BYTES = 320
 class _Gathering:
     """The group that is being filled; its requests wait for one shared answer."""
 
-    __slots__ = ("bytes", "done", "hits")
+    __slots__ = ("bytes", "done", "hits", "timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
         self.done: asyncio.Future[bool] = loop.create_future()
+        self.timer: asyncio.TimerHandle | None = None
 
     def is_full_for(self, size: int) -> bool:
         return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
@@ -117,6 +120,7 @@ class GroupCommit:
         size = _size_of(hit)
         if not self._queue or self._queue[-1].is_full_for(size):
             self._queue.append(_Gathering(self._loop))
+            self._queue[-1].timer = self._loop.call_later(ANSWER_WITHIN_S, self._answer_late, self._queue[-1])
         group = self._queue[-1]
         group.hits.append(hit)
         group.bytes += size
@@ -195,6 +199,8 @@ class GroupCommit:
         self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], stored: bool
     ) -> None:
         """Count, and answer those who wait."""
+        if group.timer is not None:
+            group.timer.cancel()
         self._waiting_hits -= len(group.hits)
         if stored:
             self._abandoned = []
@@ -210,6 +216,12 @@ class GroupCommit:
             self.durable = stored
         if not group.done.done():
             group.done.set_result(stored)
+
+    def _answer_late(self, group: _Gathering) -> None:
+        """Not durable in time, as far as anybody knows: should it be after all, a sender's retry counts once."""
+        if not group.done.done():
+            self._log.warning("answered-late", hits=len(group.hits), waiting=self._waiting_hits)
+            group.done.set_result(False)
 
     def _encode(
         self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]
