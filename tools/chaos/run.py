@@ -119,7 +119,9 @@ class Run:
 
     def _backlog_is_done(self) -> bool:
         try:
-            return "spool" not in self._ground.readiness() and self._ground.redis.xlen(STREAM) < FEW_ENTRIES
+            said = self._ground.readiness()
+            has_drained = said.startswith("ready") and "spool" not in said  # busy, it may not say anything
+            return has_drained and self._ground.redis.xlen(STREAM) < FEW_ENTRIES
         except redis.RedisError:
             return False
 
