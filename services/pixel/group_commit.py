@@ -16,6 +16,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -65,12 +66,12 @@ class _Gathering:
 
     __slots__ = ("_timer", "began_s", "bytes", "done", "hits")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, late: Callable[[_Gathering], None]) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
         self.began_s = loop.time()
         self.done: asyncio.Future[bool] = loop.create_future()
-        self._timer = loop.call_later(ANSWER_WITHIN_S, self.answer, False)
+        self._timer = loop.call_later(ANSWER_WITHIN_S, late, self)
 
     def is_full_for(self, size: int) -> bool:
         return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
@@ -136,7 +137,7 @@ class GroupCommit:
             return None
         size = _size_of(hit)
         if not self._queue or self._queue[-1].is_full_for(size):
-            self._queue.append(_Gathering(self._loop))
+            self._queue.append(_Gathering(self._loop, self._answer_late))
         group = self._queue[-1]
         group.hits.append(hit)
         group.bytes += size
@@ -161,9 +162,9 @@ class GroupCommit:
                 await self._commit(self._queue.pop(0))
             elif self._left_out and now >= next_left_out:
                 next_left_out = now + LEFT_OUT_EVERY_S
-                await self._commit(_Gathering(self._loop))
+                await self._commit(_Gathering(self._loop, self._answer_late))
         if self._left_out:
-            await self._commit(_Gathering(self._loop))
+            await self._commit(_Gathering(self._loop, self._answer_late))
 
     async def _sleep(self, seconds: float | None) -> None:
         self._wake.clear()
@@ -231,6 +232,11 @@ class GroupCommit:
             self._log.warning("durable" if stored else "not-durable", waiting=self._waiting_hits)
             self.durable = stored
         group.answer(stored)
+
+    def _answer_late(self, group: _Gathering) -> None:
+        """Not durable in time, as far as anybody knows: should it be after all, a retry with its id counts once."""
+        self._log.warning("answered-late", hits=len(group.hits), waiting=self._waiting_hits)
+        group.answer(stored=False)
 
     def _encode(
         self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]

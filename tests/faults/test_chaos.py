@@ -28,7 +28,7 @@ FAULTS = (
 @pytest.mark.system
 def test_a_short_run_loses_nothing_and_doubles_nothing() -> None:
     done = subprocess.run(
-        ["make", "chaos", "MINUTES=0.3", "SEED=7", "RATE=150", f"FAULTS={','.join(FAULTS)}"],
+        ["make", "chaos", "MINUTES=0.2", "SEED=7", "RATE=150", f"FAULTS={','.join(FAULTS)}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

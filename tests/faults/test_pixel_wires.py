@@ -73,9 +73,14 @@ def test_hits_are_taken_while_redis_resets_each_connection(tmp_path: Path, nowhe
             await parts.close()
 
     async def run() -> list[bool]:
-        return await asyncio.gather(*map(taken, range(50)))
+        done: list[bool] = []
+        for number in range(
+            0, 36, 12
+        ):  # some tries in a hundred meet it; more at once would be late on their own
+            done += await asyncio.gather(*map(taken, range(number, number + 12)))
+        return done
 
-    assert uvloop.run(run()) == [True] * 50
+    assert uvloop.run(run()) == [True] * 36
 
 
 def test_looking_survives_a_redis_that_resets_each_connection(tmp_path: Path, nowhere: FaultProxy) -> None:
@@ -100,7 +105,7 @@ def test_the_spool_is_sent_on_after_a_redis_that_reset_each_connection(
 
     async def run() -> None:
         parts = Parts(tmp_path)
-        commits = [parts.make(url_of(proxy)) for _ in range(30)]
+        commits = [parts.make(url_of(proxy)) for _ in range(20)]
         for commit in commits:
             commit.redis_away = True  # else each waits 0.8 s first
         assert all(await asyncio.gather(*(submit(commit)[0] for commit in commits)))
@@ -111,4 +116,25 @@ def test_the_spool_is_sent_on_after_a_redis_that_reset_each_connection(
 
     with contextlib.closing(proxy):
         uvloop.run(run())
-    assert len(set(identities(own_redis.url))) == 30
+    assert len(set(identities(own_redis.url))) == 20
+
+
+async def test_a_hit_whose_group_is_not_durable_in_time_is_answered_all_the_same(
+    tmp_path: Path, proxy: FaultProxy
+) -> None:
+    """Redis hangs and the spool's disk too: a sender is told to come again, and what came counts once."""
+    parts = Parts(tmp_path)
+    commit = parts.make(url_of(proxy))
+    assert await submit(commit)[0]
+    proxy.stall()
+    async with commit._disk:  # as while the disk takes seconds to sync
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(10):
+            assert not await submit(commit)[0]
+        assert asyncio.get_running_loop().time() - began < ANSWER_WITHIN_S
+    proxy.heal()
+    assert await submit(commit)[0]
+    await until(lambda: not commit.spooling, 30)
+    assert "answered-late" in parts.log.actions
+    assert commit.hits == 3, "the late one is durable after all"
+    await parts.close()

@@ -123,7 +123,7 @@ async def test_under_everysec_a_redis_killed_with_a_slow_disk_lacks_at_most_the_
     assert lost == list(range(len(answered) - len(lost), len(answered))), "no hole before the end"
 
 
-@pytest.mark.parametrize("killed_after_s", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("killed_after_s", [0.0, 0.02])
 async def test_a_redis_killed_while_it_rewrites_its_file_has_all_that_was_answered(
     parts: Parts, own_redis: OwnRedis, killed_after_s: float
 ) -> None:

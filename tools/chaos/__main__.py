@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.chaos.faults import Scene
 from tools.chaos.load import Load
 from tools.chaos.run import Run
+from tools.chaos.scene import Scene
 from tools.chaos.stack import Ground, take_environment
 from tools.servers import ServerError
 
@@ -64,10 +64,13 @@ def beside(work: Callable[[], bool], ground: Ground) -> bool:
     def do() -> None:
         try:
             result.append(work())
+        except Exception as error:
+            say(f"ended: {error!r}")
+            raise
         finally:
             ground.supervisor.stopping = True
 
-    thread = threading.Thread(target=do)
+    thread = threading.Thread(target=do, daemon=True)  # a Ctrl-C does not wait for it
     thread.start()
     ground.supervisor.watch(renew=lambda: None)  # nobody deploys here
     thread.join()

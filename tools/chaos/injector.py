@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import redis
 
-from tools.chaos.faults import FAULTS, Fault, Scene
+from tools.chaos.faults import FAULTS
+from tools.chaos.scene import Fault, Scene
 
 
 class Injector:
@@ -46,7 +47,7 @@ class Injector:
             time.sleep(max(0.0, min(pause_s, until - time.monotonic())))
             if time.monotonic() >= until and not names:
                 break
-            thread = threading.Thread(target=self._do, args=(number, fault))
+            thread = threading.Thread(target=self._do, args=(number, fault), daemon=True)
             thread.start()
             self._threads.append(thread)
         for thread in self._threads:

@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 
 SITES = tuple(f"site-{number}.example" for number in range(5))
 PAGES = 60
-VISITORS = 400
+# As many sessions as a site has: a refresh looks at all hits of each that it meets.
+VISITORS = 20_000
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
@@ -114,7 +115,7 @@ class Load:
         self._rate = rate
         self._dice = random.Random(f"load {seed}")
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
         self._again: deque[tuple[float, Sending]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._open: set[_Connection] = set()
@@ -215,7 +216,8 @@ class Load:
         }
         if sending.is_poison:
             parameters["event"] = POISON_EVENT
-        who = f"User-Agent: {AGENTS[visitor % len(AGENTS)]}\r\nX-Forwarded-For: 203.0.113.{visitor % 250}\r\n"
+        address = f"198.18.{visitor // 250}.{visitor % 250}"
+        who = f"User-Agent: {AGENTS[visitor % len(AGENTS)]}\r\nX-Forwarded-For: {address}\r\n"
         if self._dice.random() >= POST_SHARE:
             return f"GET /a.gif?{urlencode(parameters)} HTTP/1.1\r\nHost: x\r\n{who}\r\n".encode()
         body = json.dumps(parameters)

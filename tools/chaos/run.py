@@ -12,8 +12,8 @@ import redis
 
 from services.hit_stream import STREAM
 from tools.chaos import audit
-from tools.chaos.faults import Scene
 from tools.chaos.injector import Injector
+from tools.chaos.scene import Scene
 from tools.servers import poll
 
 APART_S = (0.8, 6.0)  # between the beginnings of two faults: some 17 a minute
@@ -32,7 +32,7 @@ class Delays:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.longest_s = 0.0
 
     def __enter__(self) -> Delays:
@@ -119,7 +119,9 @@ class Run:
 
     def _backlog_is_done(self) -> bool:
         try:
-            return "spool" not in self._ground.readiness() and self._ground.redis.xlen(STREAM) < FEW_ENTRIES
+            said = self._ground.readiness()
+            has_drained = said.startswith("ready") and "spool" not in said  # busy, it may not say anything
+            return has_drained and self._ground.redis.xlen(STREAM) < FEW_ENTRIES
         except redis.RedisError:
             return False
 
