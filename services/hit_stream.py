@@ -126,11 +126,11 @@ class HitStream:
             self._own_cursor = None
             return []
         self._own_cursor = rows[-1][0].decode()
-        # Deleted by somebody since they were read: nothing to process, and the numbers of their groups miss them.
-        gone = [entry_id for entry_id, fields in rows if fields is None]
+        # No entry is without a field: deleted by somebody since it was read. The numbers of the groups miss it.
+        gone = [entry_id for entry_id, fields in rows if not fields]
         if gone:
             self._redis.xack(STREAM, GROUP, *gone)
-        return self._with_deliveries([row for row in rows if row[1] is not None])
+        return self._with_deliveries([row for row in rows if row[1]])
 
     def read_own_again(self) -> None:
         """Begin again with this consumer's own pending entries (after a lost answer of Redis)."""
