@@ -109,12 +109,13 @@ def _text(hit_id: uuid.UUID, asked: Asked) -> str:
 
 
 def slow_answers(sent: list[Sending], away: list[tuple[float, float]]) -> tuple[float, list[Sending]]:
-    """The longest answer in s, and those over the limit; not of hits that met a pixel that was itself stopped."""
+    """The longest answer in s, and those over the limit, with those that never came; not of hits that met a pixel
+    that was itself stopped."""
     windows = _joined(away)
     begins = [begin for begin, _ in windows]
     longest, slow = 0.0, []
     for sending in sent:
-        if sending.outcome not in ("accepted", "refused"):
+        if sending.outcome in ("under way", "unsent"):
             continue
         place = bisect.bisect_right(begins, sending.answered_at) - 1
         if place >= 0 and windows[place][1] >= sending.sent_at:
