@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,6 +125,21 @@ def relations(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
         yield Item("tables", name, "outside of our schemas", "not in the catalogue")
 
 
+def _more_than_works(has: Mapping[str, bool]) -> list[str]:
+    """What a service's role may write that it should not."""
+    return [f"writes {name}" for name in ("schema_migrations",) if has.get(name)]
+
+
+def _other_than_reads(has: Mapping[str, bool], reads: Sequence[str], relations: Sequence[str]) -> list[str]:
+    """What a role that only reads may do beyond that, or may not read."""
+    wanted = {name for name in relations if matches(name, reads)}
+    return [
+        *(f"writes {name}" for name, writes in sorted(has.items()) if writes),
+        *(f"reads {name}" for name in sorted(set(has) - wanted)),
+        *(f"does not read {name}" for name in sorted(wanted - set(has))),
+    ]
+
+
 def roles(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
     """Who may log in, and what each may read and write."""
     rights: dict[str, dict[str, bool]] = {}
@@ -132,16 +147,15 @@ def roles(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
         rights.setdefault(role, {})[relation] = writes
     relations = [name for name, _, _ in connection.execute(RELATIONS).fetchall()]
     for role in sorted({*rights, *catalogue["roles"]}):
-        reads = catalogue["roles"].get(role, {}).get("reads")
         has = rights.get(role, {})
-        problems = [f"writes {name}" for name, writes in sorted(has.items()) if writes]
-        if reads is None:
-            problems.append("is not in the catalogue")
-        else:
-            wanted = {name for name in relations if matches(name, reads)}
-            problems += [f"reads {name}" for name in sorted(set(has) - wanted)]
-            problems += [f"does not read {name}" for name in sorted(wanted - set(has))]
-        yield Item("roles", role, f"reads {', '.join(sorted(has))}", "; ".join(problems))
+        known = catalogue["roles"].get(role, {"reads": ()})
+        reads = f"reads {', '.join(sorted(has))}" if "reads" in known else str(known["works"])
+        found = (
+            _more_than_works(has) if "works" in known else _other_than_reads(has, known["reads"], relations)
+        )
+        if role not in catalogue["roles"]:
+            found = ["is not in the catalogue", *found]
+        yield Item("roles", role, reads, "; ".join(found))
     for (name,) in connection.execute(
         "select rolname from pg_roles where rolsuper and rolcanlogin order by 1"
     ):

@@ -94,8 +94,11 @@ def tables_of_document(catalogue: Catalogue) -> dict[str, str]:
         "tables": _tables(catalogue),
         "columns": _columns(catalogue),
         "roles": _table(
-            ("role", "who", "reads"),
-            ((f"`{name}`", role["who"], _code(role["reads"])) for name, role in catalogue["roles"].items()),
+            ("role", "who", "may read"),
+            (
+                (f"`{name}`", role["who"], role.get("works") or _code(role["reads"]))
+                for name, role in catalogue["roles"].items()
+            ),
         ),
         "device": _table(
             ("what", "where", "content", "when"),

@@ -49,15 +49,16 @@ begin
     end if;
 
     for item in
-        select r as name, c.oid::regclass as relation
+        select r as name, c.oid::regclass as relation,
+               case when c.relkind = 'v' then 'select' else 'select, insert, update, delete' end as rights
         from pg_class c, unnest(array['footfall_enricher', 'footfall_rollup']) r
         where c.relnamespace = 'public'::regnamespace -- a day's hits are reached through stored_hits
           and c.relkind in ('r', 'p', 'v')
           and c.oid <> all (array['schema_migrations'::regclass, 'installation'::regclass])
           and c.oid <> all (of_extensions)
-          and not has_table_privilege(r, c.oid, 'insert')
+          and not has_table_privilege(r, c.oid, case when c.relkind = 'v' then 'select' else 'insert' end)
     loop
-        execute format('grant select, insert, update, delete on %s to %I', item.relation, item.name);
+        execute format('grant %s on %s to %I', item.rights, item.relation, item.name);
     end loop;
     for item in
         select r as name, c.oid::regclass as relation
