@@ -38,7 +38,7 @@ from services.sealing import KeyHolds, SealingKeys
 # of which goes to the spool after this.
 SEND_WITHIN_S = 0.8
 # Whatever holds a group up (a disk that takes seconds to sync, many groups before it): its hits are answered then.
-ANSWER_WITHIN_S = 1.8
+ANSWER_WITHIN_S = 1.7
 RETRY_PAUSE_S = 0.05
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
