@@ -42,7 +42,7 @@ SEND_WITHIN_S = 0.8
 # which takes what is queued in a moment and sends it on in large steps.
 QUEUE_WITHIN_S = 0.5
 # Whatever the disk does: 503 then. Should the group be on disk all the same, it counts.
-ANSWER_WITHIN_S = 1.8
+ANSWER_WITHIN_S = 1.7
 RETRY_PAUSE_S = 0.05
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
