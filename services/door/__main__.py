@@ -8,18 +8,19 @@ none, connections wait in the backlog. The line to a pixel stays open, so that i
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import signal
 import socket
 import sys
 
 from services.listening import CannotListen, lend, listen_on_path, listen_on_port
-from services.logs import Logger, make_logger
+from services.logs import make_logger
 from services.settings import SettingsError, load_settings
 
 
-def serve(port: socket.socket, door: socket.socket, log: Logger) -> None:
-    """Lend ``port`` to whoever opens ``door``; does not return."""
+def serve(port: socket.socket, door: socket.socket) -> None:
+    """Lend ``port`` to whoever opens ``door``; does not return. No line of log each: health checks open it too."""
     lines = selectors.DefaultSelector()
     lines.register(door, selectors.EVENT_READ)
     while True:
@@ -27,18 +28,11 @@ def serve(port: socket.socket, door: socket.socket, log: Logger) -> None:
             if key.fileobj is door:
                 line, _ = door.accept()
                 lines.register(line, selectors.EVENT_READ, line)
-                _lend(port, line, log)
+                with contextlib.suppress(OSError):  # gone before it had it; its line is read as ended
+                    lend(port, line)
             else:  # a pixel says nothing: it is gone
                 lines.unregister(key.data)
                 key.data.close()
-
-
-def _lend(port: socket.socket, line: socket.socket, log: Logger) -> None:
-    try:
-        lend(port, line)
-    except OSError:  # gone before it had it; its line is read as ended
-        return
-    log.info("lent")
 
 
 def main() -> int:
@@ -58,7 +52,7 @@ def main() -> int:
         log.error("cannot-start", problem=str(error))
         return 1
     log.info("started", port=settings.pixel_port)
-    serve(port, door, log)
+    serve(port, door)
     return 0
 
 
