@@ -97,7 +97,7 @@ def remove_candidates(project: Project) -> None:
     names = [candidate(project, service) for service in BESIDE]
     there = [name for name in names if docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$")]
     if there:
-        docker("stop", "--time", str(STOP_WITHIN_S), *there)
+        docker("stop", "-t", str(STOP_WITHIN_S), *there)
         docker("rm", "--force", *there)
 
 
