@@ -26,17 +26,6 @@ def say_what_was_cut(spool: Spool, log: Logger) -> None:
         log.error("spool-cut", bytes=spool.cut_bytes, kept_as=str(spool.directory / DAMAGED_NAME))
 
 
-class _Left:
-    """A slot that this process has taken to empty it."""
-
-    def __init__(self, spool: Spool, holds: KeyHolds) -> None:
-        self.spool = spool
-        self.holds = holds
-        self.behind = (
-            ""  # the stream's newest entry when all was sent: what came from here is enriched with it
-        )
-
-
 class LeftSpools:
     """Looks for slots that were left, and empties them."""
 
@@ -49,12 +38,14 @@ class LeftSpools:
         self._commit = commit
         self._redis = client
         self._log = log
-        self._taken: dict[Path, _Left] = {}
+        self._taken: dict[Path, Spool] = {}  # slots of which not all is sent
+        # The stream's newest entry when all was sent: what came from there is enriched with it.
+        self._behind: dict[Path, str] = {}
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes that wait in the slots that were found."""
-        return sum(left.spool.waiting_bytes for left in self._taken.values())
+        return sum(spool.waiting_bytes for spool in self._taken.values())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -73,12 +64,16 @@ class LeftSpools:
                 )
 
     async def _attend_to(self, slot: Path) -> None:
-        if slot not in self._taken and self._has_work(slot):
-            await self._take(slot)
-        left = self._taken.get(slot)
-        if left is not None and await self._is_done(left):
-            left.holds.release()
-            self._let_go(slot)
+        spool = self._taken.get(slot) or await self._take(slot)
+        if spool is None:
+            self._behind.pop(slot, None)
+        elif await self._is_sent(slot, spool):
+            # Kept no longer than that: while PostgreSQL is away, pixels that are started need slots.
+            try:
+                if await self._is_enriched(slot):
+                    KeyHolds(self._key_dir, spool.holder).release()
+            finally:
+                self._taken.pop(slot).close()
 
     def _has_work(self, slot: Path) -> bool:
         """Whether something waits there, or keys are held for what was sent from there."""
@@ -88,29 +83,33 @@ class LeftSpools:
         except FileNotFoundError:
             return False
 
-    async def _take(self, slot: Path) -> None:
-        """Nothing where a pixel uses it."""
+    async def _take(self, slot: Path) -> Spool | None:
+        """None where there is nothing to do, or a pixel uses it."""
+        if not self._has_work(slot):
+            return None
         # All of it is read, which takes seconds where it is a GB, while readers wait for their answers.
         spool = await asyncio.to_thread(Spool.if_free, slot, self._max_bytes)
         if spool is not None:
-            self._taken[slot] = _Left(spool, KeyHolds(self._key_dir, spool.holder))
+            self._taken[slot] = spool
             say_what_was_cut(spool, self._log)
-            self._log.warning("left-spool-found", bytes=spool.waiting_bytes)
+            if not spool.is_empty:
+                self._log.warning("left-spool-found", bytes=spool.waiting_bytes)
+        return spool
 
-    def _let_go(self, slot: Path) -> None:
-        self._taken.pop(slot).spool.close()
-
-    async def _is_done(self, left: _Left) -> bool:
-        """Send what waits, while Redis takes it; whether all is sent and enriched."""
-        while groups := left.spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES):
+    async def _is_sent(self, slot: Path, spool: Spool) -> bool:
+        """Send what waits, while Redis takes it; whether all is sent."""
+        while groups := spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES):
+            self._behind.pop(slot, None)
             if self._commit.spooling or not await self._commit.send_on(groups):
                 return False  # later: one's own come first
-            await asyncio.to_thread(left.spool.mark_sent, groups)
+            await asyncio.to_thread(spool.mark_sent, groups)
+        return True
+
+    async def _is_enriched(self, slot: Path) -> bool:
+        """Whether the stream has nothing left of what came from there."""
         async with asyncio.timeout(SEND_WITHIN_S):
-            if not left.behind:
+            if slot not in self._behind:
                 newest = await self._redis.xrevrange(STREAM, count=1)
-                left.behind = newest[0][0].decode() if newest else ""
+                self._behind[slot] = newest[0][0].decode() if newest else "0-0"
             oldest = await self._redis.xrange(STREAM, count=1)
-        if not left.behind or not oldest:
-            return True
-        return entry_order(oldest[0][0].decode()) > entry_order(left.behind)
+        return not oldest or entry_order(oldest[0][0].decode()) > entry_order(self._behind[slot])
