@@ -7,15 +7,16 @@ is refused (the batch is halved until the bad hit is alone, and that one is buri
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
-from services.database import Connection, pauses_s
+from services.database import Connection, cut_after, pauses_s
 from services.enricher.batch import TOO_LATE, Bot, DeadLetter, Work, buried, prepare
 from services.enricher.country import Countries
 from services.enricher.enrich import Enricher
@@ -40,6 +41,8 @@ FEWEST_ENTRIES = 10
 CLAIM_ENTRIES = 100
 BLOCK_MS = 1_000
 HOUSEKEEPING_EVERY_S = 5.0
+# What was read takes a second; another process may hold a lock for longer.
+STORE_WITHIN_S = 60.0
 
 
 def in_batches(entries: list[Entry], most_bytes: int) -> list[list[Entry]]:
@@ -171,10 +174,11 @@ class Consumer:
         most = sys.maxsize if self._burying_stopped else self._max_deliveries
         tired = [entry for entry in entries if entry.deliveries > most]
         fresh = [entry for entry in entries if entry.deliveries <= most]
-        for batch in in_batches(fresh, BATCH_BYTES):
-            self._process(batch)
-        for entry in tired:
-            self._process_alone(entry)
+        with self._in_time():
+            for batch in in_batches(fresh, BATCH_BYTES):
+                self._process(batch)
+            for entry in tired:
+                self._process_alone(entry)
         return len(entries)
 
     def _read(self) -> list[Entry]:
@@ -199,7 +203,9 @@ class Consumer:
         names = self._sealing.destroy_ended(now_s, oldest_s) + self._sessions.destroy_ended(now, oldest_s)
         if names:
             self._log.info("keys-destroyed", names=names)
-        self._open_store().note_stream(self._stream.look())
+        seen = self._stream.look()
+        with self._in_time():
+            self._open_store().note_stream(seen)
         return self._stream.claim(CLAIM_ENTRIES)
 
     def _process(self, entries: list[Entry]) -> None:
@@ -282,6 +288,15 @@ class Consumer:
             middle = len(hits) // 2
             return self._bad_rows(store, hits[:middle]) + self._bad_rows(store, hits[middle:])
         return []
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Ends the wait for a PostgreSQL that stands still, or for a proxy that answers for it: the wire is cut."""
+        self._open_store()
+        with contextlib.ExitStack() as cutting:
+            if self._connection is not None:
+                cutting.enter_context(cut_after(self._connection, STORE_WITHIN_S))
+            yield
 
     def _open_store(self) -> Store:
         if self._store is None or self._connection is None or self._connection.closed:
