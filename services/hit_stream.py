@@ -103,7 +103,14 @@ class HitStream:
         self._own_cursor: str | None = "0-0"
 
     def ensure_group(self) -> None:
-        """Make the consumer group from the beginning of the stream, unless it is there."""
+        """Make the consumer group from the beginning of the stream, unless it is there.
+
+        Where it is, nothing is written: a Redis that is out of memory would refuse, and only an enricher frees it.
+        """
+        if self._redis.exists(STREAM) and any(
+            group["name"] == GROUP.encode() for group in self._redis.xinfo_groups(STREAM)
+        ):
+            return
         try:
             self._redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         except ResponseError as error:
