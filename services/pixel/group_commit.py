@@ -44,6 +44,9 @@ QUEUE_WITHIN_S = 0.5
 # Whatever the disk does: 503 then. Should the group be on disk all the same, it counts.
 ANSWER_WITHIN_S = 1.7
 RETRY_PAUSE_S = 0.05
+# Between two groups of the spool: hits that come together share one. At 1,000 hits/s and a fast disk groups had 2,
+# and the enricher, to which an entry costs more than a hit, made 4,656 rows/s of the backlog.
+SPOOL_APART_S = 0.01
 # In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
 DRAIN_GROUPS = 100
 DRAIN_BYTES = 1_000_000
@@ -160,6 +163,8 @@ class GroupCommit:
             now = self._loop.time()
             if self._queue:
                 await self._commit(self._queue.pop(0))
+                if self.spooling and not self._stopping:
+                    await asyncio.sleep(SPOOL_APART_S)
             elif self._left_out and now >= next_left_out:
                 next_left_out = now + LEFT_OUT_EVERY_S
                 await self._commit(_Gathering(self._loop, self._answer_late))

@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 import uvloop
 
+from services.pixel.group_commit import SPOOL_APART_S
 from tests.conftest import Database
 from tests.services.conftest import OwnRedis
 from tests.services.enricher.parts import Bench, ledger
@@ -137,4 +138,20 @@ async def test_a_hit_whose_group_is_not_durable_in_time_is_answered_all_the_same
     await until(lambda: not commit.spooling, 30)
     assert "answered-late" in parts.log.actions
     assert commit.hits == 3, "the late one is durable after all"
+    await parts.close()
+
+
+async def test_hits_share_groups_in_the_spool(tmp_path: Path, nowhere: FaultProxy) -> None:
+    """An entry costs the enricher more than a hit: a backlog of small groups took twice as long to become rows."""
+    parts = Parts(tmp_path)
+    commit = parts.make(url_of(nowhere))
+    assert await submit(commit)[0]
+    before, loop = commit.groups, asyncio.get_running_loop()
+    began = loop.time()
+    answers: list[asyncio.Future[bool]] = []
+    while loop.time() - began < 0.5:
+        answers += submit(commit)
+        await asyncio.sleep(0.001)
+    assert all(await asyncio.gather(*answers))
+    assert commit.groups - before <= 0.5 / SPOOL_APART_S + 2
     await parts.close()
