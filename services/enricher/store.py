@@ -105,6 +105,7 @@ class Store:
         rows = self._rows(hits)
         with self._connection.transaction(force_rollback=True):
             self._copy(rows)
+            self._book([])
 
     def bring_back(self, letters: list[tuple[LetterKey, Hit]]) -> Written:
         """Store the hits of dead letters and take these letters away, in one transaction.

@@ -218,6 +218,21 @@ def test_a_hit_that_postgresql_refuses_is_buried_alone(
     assert state(database) == before
 
 
+def test_a_hit_that_a_constraint_refuses_is_buried_alone(bench: Bench, database: Database) -> None:
+    """As one that somebody added to the table; what is copied first has none."""
+    with database.connect() as owner:
+        owner.execute("alter table stored_hits add constraint refuses check (event <> 'poison')")
+    try:
+        hits = [*raw_hits(*range(1, 9)), make_raw_hit(id=9, event="poison"), *raw_hits(10)]
+        bench.put(bench.group(hits))
+        bench.drain(bench.consumer())
+        assert ledger(database) == (10, 9, 0, 1)
+        assert rows(database, "select reason, error from dead_letters") == [("row", "CheckViolation")]
+    finally:
+        with database.connect() as owner:
+            owner.execute("alter table stored_hits drop constraint refuses")
+
+
 def test_many_bad_hits_are_buried_each_alone(bench: Bench, database: Database) -> None:
     bad = {3, 4, 40, 77, 100}
     hits = [make_raw_hit(id=n, title="\0" if n in bad else "good") for n in range(1, 101)]
