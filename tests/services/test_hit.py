@@ -231,7 +231,7 @@ def largest_hit(number: int, **differing: object) -> RawHit:
 def hits_in_one_group(hit: RawHit) -> int:
     """How many hits of this size the pixel puts into one group."""
     loop = asyncio.new_event_loop()
-    gathering = _Gathering(loop)
+    gathering = _Gathering(loop, lambda _: None)
     loop.close()
     size = _size_of(hit)
     while not gathering.is_full_for(size):

@@ -380,13 +380,13 @@ def test_a_frozen_redis_delays_hits_and_no_more(
 def test_a_redis_that_freezes_within_a_job_is_noticed_too(
     database: Database, settings: Settings, store: Store, own_redis: OwnRedis
 ) -> None:
-    client: Any = redis.Redis.from_url(own_redis.url)
+    waits = "select 1 from pg_locks where not granted and relation = 'rollup_pages'::regclass"
     with running(settings, REDIS_URL=own_redis.url) as worker:
         put_until_counted(database, store, 1, 20)
         with database.connect() as other, other.transaction():
             other.execute("lock table rollup_pages in access exclusive mode")
             put(store, make_hit())
-            assert poll(lambda: client.hget("rq:job:refresh", "status") == b"started", 10)
+            assert poll(lambda: other.execute(waits).fetchone() is not None, 10)
             own_redis.send(signal.SIGSTOP)
         assert poll(lambda: pageviews(database) == 2, 20), "it is counted, and now to be put away"
         put(store, make_hit())
