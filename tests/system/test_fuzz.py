@@ -28,9 +28,9 @@ import redis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
+from tests.system.canary_places import everything_written
 from tests.system.fuzz import CANARY, HIT_PATHS, PERSONS, SITES, Case, altered, companion, nonsense, requests
 from tests.system.stack import Stack, wait_until
-from tests.system.test_nobody_on_disk import everything_written
 from tests.system.wires import Answer, Talk, Wires
 
 pytestmark = pytest.mark.system
