@@ -16,6 +16,17 @@ from pathlib import Path
 # Connections that wait to be accepted, over a restart too: at 1,000 new ones a second, 2 s of them.
 BACKLOG = 2_048
 FIRST_HANDED = 3  # after standard input, output and error
+# A pixel that is started anew is back within a second or two. Where none comes, a page would wait for its pixel's
+# image as long as the browser does.
+AWAY_AFTER_S = 10.0
+_ASKED_WITHIN_S = 0.02
+_MOST_AT_ONCE = 50
+_LINE = b"The hit cannot be stored now: send it again later.\n"
+_AWAY = b"\r\n".join((
+    b"HTTP/1.1 503 Service Unavailable", b"Server: footfall", b"Retry-After: 5", b"Cache-Control: no-store",
+    b"Content-Type: text/plain; charset=utf-8", b"Content-Length: %d" % len(_LINE), b"Connection: close", b"",
+    _LINE,
+))  # fmt: skip
 
 
 class CannotListen(Exception):
@@ -53,6 +64,23 @@ def listen_on_path(path: Path, setting: str) -> socket.socket:
     finally:
         os.umask(mask)
     return server
+
+
+def turn_away(server: socket.socket) -> int:
+    """Answer 503 to those who wait to be accepted, where nobody is to accept them; how many. Blocks for a second."""
+    server.setblocking(False)
+    for number in range(_MOST_AT_ONCE):
+        try:
+            wire, _ = server.accept()
+        except OSError:  # nobody waits
+            return number
+        with wire, contextlib.suppress(OSError):
+            wire.settimeout(_ASKED_WITHIN_S)
+            with contextlib.suppress(TimeoutError):
+                wire.recv(65_536)  # what was asked for: closed unread, the answer might not arrive
+            wire.sendall(_AWAY)
+            wire.shutdown(socket.SHUT_WR)
+    return _MOST_AT_ONCE
 
 
 def handed_sockets(number: int) -> list[socket.socket]:

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import psycopg
 
 from services.key_files import make_passwords, read_password
-from services.listening import CannotListen, listen_on_path, listen_on_port
+from services.listening import AWAY_AFTER_S, CannotListen, listen_on_path, listen_on_port, turn_away
 from services.settings import Settings, SettingsError, load_settings
 from tools import country_data
 from tools.servers import (
@@ -84,6 +84,7 @@ class Child:
     started_at: float = 0.0
     pause_s: float = 0.1
     start_again_at: float | None = None
+    failing_since: float = 0.0  # its first end since it ran for a while
 
     def launch(self, run_folder: Path) -> None:
         """Start it and note its process id."""
@@ -192,16 +193,25 @@ class Supervisor:
         if child.start_again_at is not None:
             if now >= child.start_again_at:
                 child.launch(self.run_folder)
+            elif child.name == "pixel" and now - child.failing_since > AWAY_AFTER_S:
+                self._turn_readers_away()
             return
         if child.process is None or child.process.poll() is None:
             return
         if now - child.started_at > SETTLED_AFTER_S:
             child.pause_s = 0.1
+        if child.pause_s == 0.1:
+            child.failing_since = now
         code = child.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         say(f"{child.name} ended ({how}); starting it again in {child.pause_s:.1f} s")
         child.start_again_at = now + child.pause_s
         child.pause_s = min(child.pause_s * 3, LONGEST_PAUSE_S)
+
+    def _turn_readers_away(self) -> None:
+        number = sum(turn_away(item) for item in self.sockets)
+        if number:
+            say(f"no pixel accepts: {number} connections answered 503")
 
     def stop(self) -> None:
         """Stop all children in order."""

@@ -156,3 +156,24 @@ def test_a_service_that_does_not_get_ready_does_not_take_over(restarted: Stack) 
     spool.unlink()
     aside.rename(spool)
     assert (restarted.pid("pixel"), load.refused, load.cut) == (former, [], [])
+
+
+def test_where_the_pixel_does_not_come_back_readers_are_told(restarted: Stack) -> None:
+    spool = restarted.data_dir / "spool"
+    aside = spool.rename(spool.with_name("aside"))
+    spool.touch()  # a file, in which there is no slot: the pixel ends at each start
+    restarted.kill("pixel")
+
+    def answer() -> tuple[int, str | None]:
+        try:
+            status, headers, _ = restarted.get("/livez")
+        except OSError:  # its own patience ended
+            return 0, None
+        return status, headers.get("Retry-After")
+
+    try:
+        wait_until(lambda: answer() == (503, "5"), 90)
+    finally:
+        spool.unlink()
+        aside.rename(spool)
+    wait_until(lambda: answer()[0] == 200, 60)

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from services.health import problem_at
+from services.listening import AWAY_AFTER_S
 from tests.services.pixel.test_app import ROOT, Pixel
 from tools.servers import free_port, poll, spawn
 
@@ -46,7 +49,7 @@ class Door:
 
     def ask(self, path: str = "/livez") -> int:
         """The status of an answer on a connection to the door's port. Raises OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -89,6 +92,24 @@ def test_pixels_take_turns_and_one_that_comes_late_answers_who_waited(make_door:
         waiting = reader.submit(door.ask)
         door.make_pixel()
         assert waiting.result(60) == 200
+
+
+def test_where_no_pixel_comes_readers_are_told_and_a_health_check_is_none(
+    make_door: Callable[[], Door],
+) -> None:
+    """Else a page would wait for its pixel's image as long as the browser does."""
+    door = make_door()
+    began_s = time.monotonic()
+    with ThreadPoolExecutor() as readers:
+        waiting = [readers.submit(door.ask) for _ in range(3)]
+        while not all(answer.done() for answer in waiting):
+            assert problem_at(str(door.socket), time.time()) is None, "as Docker asks it"
+            assert time.monotonic() - began_s < 60
+            time.sleep(0.2)
+    assert [answer.result() for answer in waiting] == [503] * 3
+    assert time.monotonic() - began_s > AWAY_AFTER_S - 1
+    door.make_pixel()
+    assert [door.ask() for _ in range(20)] == [200] * 20
 
 
 def test_a_pixel_asks_again_when_the_door_was_killed_and_says_so_meanwhile(
