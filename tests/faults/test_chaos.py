@@ -84,6 +84,7 @@ def sending(
         ([sending()], [], True, "buried without"),
         ([sending(poison=True)], [], True, ""),
         ([sending(poison=True)], [NOON], True, "counted twice"),
+        ([sending(poison=True), sending(at=NOON + 5, poison=True)], [NOON + 5], True, ""),
         ([], [NOON], False, "never sent"),
     ],
 )
@@ -97,5 +98,5 @@ def test_the_audit_finds_what_differs(
 
 def test_a_slow_answer_is_the_pixel_s_unless_it_was_stopped_itself() -> None:
     sent = [sending(took_s=2.5), sending(at=NOON + 100, took_s=1.9), sending("unanswered", took_s=15)]
-    assert slow_answers(sent, []) == (2.5, sent[:1])
+    assert slow_answers(sent, []) == (15, [sent[0], sent[2]]), "what never came is slow too"
     assert slow_answers(sent, [(NOON + 2, NOON + 3), (NOON - 5, NOON - 1)]) == (pytest.approx(1.9), [])

@@ -197,7 +197,10 @@ def put_dead(stack: Stack) -> None:
     for number, hit in enumerate((*hits.values(), _raw_hit(canary("broken seal"))), 1):
         name = hour_name(time.time())
         data = encode_group([hit], pixel_id=uuid.uuid4().bytes, seq=1, key_name=name, sealer=keys)
-        client.xadd(STREAM, {FIELD: data if number <= len(hits) else data[:-1] + bytes([data[-1] ^ 1])})
+        # Of what is sealed, which is all but the last field.
+        client.xadd(
+            STREAM, {FIELD: data if number <= len(hits) else data[:-8] + bytes([data[-8] ^ 1]) + data[-7:]}
+        )
 
 
 # What a pixel of another version, or a forger with the key, could write.
