@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +41,19 @@ from tools.servers import (
 pytest_plugins = ["tests.system.fixtures"]
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Iterator[None]:
+    """What a service's logger takes over ends with the test: it writes to where the test's words went."""
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning
+    root = logging.getLogger()
+    level = root.level
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning = hooks
+    for handler in [handler for handler in root.handlers if type(handler).__module__ == "services.logs"]:
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
