@@ -110,12 +110,10 @@ class GroupCommit:
         self._sealer = sealer
         self._spool = spool
         self._holds = holds
-        self._holding = (
-            True  # keys, for what waits in the spool or came from it; perhaps since an earlier run
-        )
-        self._release_behind = (
-            ""  # id of an entry behind which the stream has nothing that came from the spool
-        )
+        # Keys are held for what waits in the spool or came from it; perhaps since an earlier run.
+        self._holding = True
+        # Id of an entry behind which the stream has nothing that came from the spool.
+        self._release_behind = ""
         self._disk = asyncio.Lock()  # the spool is one thread's at a time
         self._log = log
         self._max_stream_entries = max_stream_entries
@@ -167,8 +165,13 @@ class GroupCommit:
                     await asyncio.sleep(SPOOL_APART_S)
             elif self._left_out and now >= next_left_out:
                 next_left_out = now + LEFT_OUT_EVERY_S
-                await self._commit(_Gathering(self._loop, self._answer_late))
+                await self._commit_left_out()
         if self._left_out:
+            await self._commit_left_out()
+
+    async def _commit_left_out(self) -> None:
+        """Send the counters alone, in a group without hits. They are not promised: none is put into the spool."""
+        if not self.spooling:
             await self._commit(_Gathering(self._loop, self._answer_late))
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -192,8 +195,6 @@ class GroupCommit:
         return self.redis_away or self.stream_full or not self._spool.is_empty
 
     async def _commit(self, group: _Gathering) -> None:
-        if not group.hits and self.spooling:
-            return  # counters of left-out requests wait in memory: they are not promised
         left_out, self._left_out = self._left_out, Counter()
         seq = self._seq = self._seq + 1
         stored = False

@@ -403,6 +403,16 @@ async def test_what_was_left_out_waits_for_redis_with_what_was_refused(
     assert left_out == {("excluded", "prefetch"): 1, ("refused", "not-durable"): 2}
 
 
+async def test_what_was_left_out_and_waits_for_redis_is_no_late_answer(
+    parts: Parts, own_redis: OwnRedis
+) -> None:
+    commit = parts.make(own_redis.url)
+    commit.redis_away = True
+    commit.leave_out("", DAY, "refused", "url")
+    await asyncio.sleep(group_commit.LEFT_OUT_EVERY_S + group_commit.ANSWER_WITHIN_S + 0.5)
+    assert "answered-late" not in parts.log.actions
+
+
 async def test_the_numbers_of_abandoned_groups_travel_until_they_arrive(
     parts: Parts, own_redis: OwnRedis
 ) -> None:
