@@ -10,24 +10,10 @@ from services.settings import Settings
 from tests.conftest import Database
 from tests.faults.wires import Wires
 from tests.services.conftest import emptied_database, module_database, own_redis
-from tests.services.enricher.parts import Bench
+from tests.services.enricher.conftest import bench, database
 from tools.servers import Redis
 
-__all__ = ["emptied_database", "module_database", "own_redis"]
-
-
-@pytest.fixture
-def database(emptied_database: Database) -> Database:
-    """One database for the tests of a module, emptied before each."""
-    return emptied_database
-
-
-@pytest.fixture
-def bench(settings: Settings) -> Iterator[Bench]:
-    """An enricher's parts on the test's own database and Redis, past the proxies."""
-    made = Bench(settings)
-    yield made
-    made.close()
+__all__ = ["bench", "database", "emptied_database", "module_database", "own_redis"]
 
 
 @pytest.fixture

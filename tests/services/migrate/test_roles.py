@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from services.database import make_partitions
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import migrate
 from services.rollup.days import close_days
@@ -17,23 +15,9 @@ from services.rollup.refresh import refresh
 from services.rollup.upkeep import drop_expired
 from tests.conftest import Database
 from tests.make import make_settings
-from tools.servers import Postgres
 
 pytestmark = pytest.mark.servers
 ROLES = ("footfall_enricher", "footfall_rollup")
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres: Postgres) -> Iterator[Database]:
-    """A database that was migrated itself: rights on a database are not cloned with it."""
-    with Database(postgres.port, "postgres").connect() as maintenance:
-        maintenance.execute("create database with_roles")
-        made = Database(postgres.port, "with_roles")
-        with made.connect() as connection:
-            migrate(connection, MIGRATIONS)
-            make_partitions(connection)
-        yield made
-        maintenance.execute("drop database with_roles with (force)")
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,10 @@ from services.migrate.runner import (
 from services.rollups import ROLLUPS
 from tests.conftest import Database
 from tests.services.rollup.definition import DEFINITIONS
-from tools.servers import Postgres, poll
+from tools.servers import poll
 
 pytestmark = pytest.mark.servers
 ROLES = ("grafana_reader", "grafana_explorer", "analyst")
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres: Postgres) -> Iterator[Database]:
-    """A database that was migrated itself: rights on a database are not cloned with it."""
-    with Database(postgres.port, "postgres").connect() as maintenance:
-        maintenance.execute("create database migrated")
-        made = Database(postgres.port, "migrated")
-        with made.connect() as connection:
-            migrate(connection, MIGRATIONS)
-            make_partitions(connection)
-        yield made
-        maintenance.execute("drop database migrated with (force)")
 
 
 @pytest.fixture
