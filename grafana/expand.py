@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from grafana.panels import Json
+from grafana.variables import ALL
 
-ALL = "$__all"
 # Grafana's own forms of a variable: $name, [[name]], ${name} and ${name:format}.
 _VARIABLE = re.compile(r"\$(\w+)|\[\[(\w+?)(?::\w+)?\]\]|\$\{(\w+)(?::\w+)?\}")
 _MACRO = re.compile(r"\$(\w+)\(([^)]*)\)")
@@ -30,6 +30,12 @@ def variable_value(variable: Json, selected: Sequence[str]) -> str:
     if variable["multi"] or variable["includeAll"]:
         return ",".join(f"'{value}'" for value in doubled)
     return doubled[0]
+
+
+def initial_value(variable: Json) -> str:
+    """A variable as it stands in SQL when a dashboard is opened."""
+    value = variable["current"]["value"]
+    return variable_value(variable, value if isinstance(value, list) else [value])
 
 
 def _moment(moment: datetime) -> str:

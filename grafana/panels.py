@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 Json = dict[str, Any]
 
@@ -18,10 +18,32 @@ SQL = Path(__file__).parent / "sql"
 VIEWS = SQL / "views"
 # The type that 9.4 knows, and newer plugins keep as an alias. The uid decides.
 READER: Json = {"type": "postgres", "uid": "footfall"}
+EXPLORER: Json = {"type": "postgres", "uid": "footfall-explorer"}
+# Folders of SQL that asks single hits, which the reader may not: slower, and with a limit of 5 s.
+OF_HITS = ("explore/", "realtime/")
 NO_DATA = "No data yet"
 WHOLE_DAYS = "Covers every day that the chosen range touches, each as a whole."
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
+# Of a figure whose size asks for an action: from which value on it has which colour.
+Steps = tuple[tuple[float, str], ...]
+# Of a comparison: whether more than before is good.
+Good = Literal["more", "fewer", "neither"]
+# The same field has the same colour everywhere; what is not here, Grafana colours by name.
+COLOURS = {
+    "pageviews": "blue",
+    "visitors": "green",
+    "events": "purple",
+    "sessions": "green",
+    "anonymous_pageviews": "light-blue",
+    "pageviews_before": "#8e8e8e",
+    "bot_hits": "orange",
+    "owner_hits": "super-light-yellow",
+    "missing": "red",
+    "stored": "blue",
+    "duplicate": "yellow",
+    "dead_lettered": "red",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +54,6 @@ class Panel:
     body: Json
 
 
-class Column(NamedTuple):
-    """A column of a table: the field of the SQL, its heading, and how it is shown."""
-
-    field: str
-    heading: str = ""
-    unit: str = ""
-    width_px: int = 0
-    # The field that holds the address which a click opens, and the words for it.
-    link: str = ""
-    link_title: str = ""
-    gauge: bool = False
-
-
 def override(field: str, properties: Json) -> Json:
     """Properties of the one column that the SQL calls ``field``."""
     return {
@@ -53,13 +62,19 @@ def override(field: str, properties: Json) -> Json:
     }
 
 
-def _target(sql: str, result: str) -> Json:
+def source_of(sql: str) -> Json:
+    """The data source that a file of SQL is asked of."""
+    return EXPLORER if sql.startswith(OF_HITS) else READER
+
+
+def make_target(sql: str, result: str = "table") -> Json:
+    """A query as Grafana has it; ``sql`` is a file under ``SQL``."""
     return {
-        "datasource": READER,
+        "datasource": source_of(sql),
         "editorMode": "code",
         "format": result,
         "rawQuery": True,
-        "rawSql": sql,
+        "rawSql": (SQL / sql).read_text(encoding="utf-8").strip(),
         "refId": "A",
     }
 
@@ -77,89 +92,77 @@ def make_panel(
     result: str = "table",
 ) -> Panel:
     """What all panels with data have; ``sql`` is a file under ``SQL``. Says where whole days are counted."""
-    query = (SQL / sql).read_text(encoding="utf-8").strip()
+    target = make_target(sql, result)
+    covers = "$__timeFrom()" in target["rawSql"] and not sql.startswith(OF_HITS)
     # "custom" must exist, be it empty: newer Grafana migrates the overrides of a table only then.
     config = {"custom": {}, "noValue": NO_DATA, **(defaults or {})}
     body = {
         "type": kind,
         "title": title,
-        "description": f"{description} {WHOLE_DAYS}" if "$__timeFrom()" in query else description,
-        "datasource": READER,
-        "targets": [_target(query, result)],
+        "description": f"{description} {WHOLE_DAYS}" if covers else description,
+        "datasource": target["datasource"],
+        "targets": [target],
         "fieldConfig": {"defaults": config, "overrides": overrides or []},
         "options": options,
     }
     return Panel(width, body)
 
 
-def stat(title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6) -> Panel:
-    """One figure: the SQL gives one row with one number."""
-    options = {
-        "colorMode": "none",
+def _figure(**more: Any) -> Json:
+    return {
+        "colorMode": "value",
         "graphMode": "none",
         "justifyMode": "center",
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "textMode": "value",
+        **more,
     }
-    return make_panel("stat", title, sql, description, width=width, options=options, defaults={"unit": unit})
 
 
-def time_series(
-    title: str, sql: str, description: str, *, names: dict[str, str] | None = None, width: int = 12
+def _thresholds(steps: Steps) -> Json:
+    coloured = [{"color": colour, "value": value} for value, colour in steps]
+    return {"mode": "absolute", "steps": [{"color": "text", "value": None}, *coloured]}
+
+
+def stat(
+    title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6, steps: Steps = ()
 ) -> Panel:
-    """Lines over time: the SQL gives ``time`` and a number a line, or ``time``, ``metric`` and one number.
+    """One figure: the SQL gives one row with one number; coloured from the values of ``steps`` on."""
+    defaults = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(steps)}
+    return make_panel("stat", title, sql, description, width=width, options=_figure(), defaults=defaults)
 
-    ``names`` are the lines' names by their fields.
+
+def words(title: str, sql: str, description: str, *, width: int = 6) -> Panel:
+    """One text: the SQL gives one row with one text."""
+    # Without a pattern of fields Grafana looks for numbers only.
+    options = _figure(reduceOptions={"calcs": ["lastNotNull"], "fields": "/.*/", "values": False})
+    defaults = {"color": {"mode": "thresholds"}, "thresholds": _thresholds(())}
+    return make_panel("stat", title, sql, description, width=width, options=options, defaults=defaults)
+
+
+def compared(
+    title: str, sql: str, description: str, *, good: Good = "more", unit: str = COUNT, width: int = 6
+) -> Panel:
+    """A figure over the words for how it changed: the SQL gives one row, a number and the text ``change``.
+
+    The words begin with an arrow (SQL function ``change_in_words``), which is coloured by what is good.
     """
-    options = {
-        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-    custom = {
-        "drawStyle": "line",
-        "fillOpacity": 10,
-        "lineWidth": 2,
-        "pointSize": 6,
-        "showPoints": "always",
-        "spanNulls": False,
-    }
-    overrides = [override(field, {"displayName": name}) for field, name in (names or {}).items()]
-    defaults = {"custom": custom, "min": 0, "unit": COUNT}
+    colours = {"more": ("green", "red"), "fewer": ("red", "green"), "neither": ("text", "text")}[good]
+    arrows = [
+        {"type": "regex", "options": {"pattern": f"({arrow}.*)", "result": {"color": colour, "text": "$1"}}}
+        for arrow, colour in zip("▲▼", colours, strict=True)
+    ]
+    options = _figure(
+        orientation="horizontal",  # the one above the other
+        reduceOptions={"calcs": ["lastNotNull"], "fields": "/.*/", "values": False},
+        text={"valueSize": 28},
+    )
+    defaults = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(())}
     return make_panel(
-        "timeseries", title, sql, description, width=width, options=options,
-        defaults=defaults, overrides=overrides, result="time_series",
+        "stat", title, sql, description, width=width, options=options, defaults=defaults,
+        overrides=[override("change", {"unit": "string", "mappings": arrows})],
     )  # fmt: skip
-
-
-def _column(column: Column) -> Json:
-    properties: Json = {"displayName": column.heading}
-    if column.unit:
-        properties["unit"] = column.unit
-    if column.width_px:
-        properties["custom.width"] = column.width_px
-    if column.gauge:
-        # 9.4's word for a gauge in a cell; newer Grafana migrates it.
-        properties |= {"custom.displayMode": "gradient-gauge", "min": 0}
-        properties["color"] = {"mode": "continuous-BlPu"}
-    if column.link:
-        # :raw, because the SQL gives an encoded address, which newer Grafana would encode again.
-        url = f"${{__data.fields.{column.link}:raw}}"
-        properties["links"] = [{"title": column.link_title, "url": url, "targetBlank": True}]
-    return override(column.field, properties)
-
-
-def _hidden(field: str) -> Json:
-    # The first is 9.4's word, the second that of the newest; each ignores what it does not know.
-    return override(field, {"custom.hidden": True, "custom.hideFrom.viz": True})
-
-
-def table(title: str, sql: str, description: str, columns: list[Column], *, width: int = 24) -> Panel:
-    """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden."""
-    links = list(dict.fromkeys(column.link for column in columns if column.link))
-    overrides = [_column(column) for column in columns] + [_hidden(field) for field in links]
-    options = {"footer": {"show": False}, "showHeader": True}
-    return make_panel("table", title, sql, description, width=width, options=options, overrides=overrides)
 
 
 def bars(title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 12) -> Panel:

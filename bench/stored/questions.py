@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from bench.dataset import shape
 from bench.dataset.requests import pages_of
 from grafana.build import FOLDER as DASHBOARDS
-from grafana.expand import ALL, expand, variable_value
+from grafana.expand import expand, initial_value
 from grafana.panels import SQL
 
 DATA_SOURCES = DASHBOARDS.parent / "provisioning" / "datasources" / "footfall.yml"
@@ -63,11 +63,11 @@ def panel_questions() -> list[Question]:
 
 
 def _queries(dashboard: dict[str, Any]) -> list[tuple[str, dict[str, str], str, dict[str, str]]]:
-    """Name, data source, SQL and variables; all sites are chosen."""
+    """Name, data source, SQL and variables, as when the dashboard is opened: all sites are chosen."""
     known = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
-    variables = {variable["name"]: variable_value(variable, [ALL]) for variable in known}
+    variables = {variable["name"]: initial_value(variable) for variable in dashboard["templating"]["list"]}
     uid = dashboard["uid"]
-    return [(f"{uid}: variable {v['name']}", v["datasource"], v["query"], {}) for v in known] + [
+    return [(f"{uid}: variable {v['name']}", v["datasource"], v["query"], variables) for v in known] + [
         (f"{uid}: {panel['title']}", target["datasource"], target["rawSql"], variables)
         for panel in dashboard["panels"]
         for target in panel.get("targets", ())

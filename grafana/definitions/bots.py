@@ -1,8 +1,10 @@
 """``bots``: what is stored and left out of every figure about people."""
 
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import PAGEVIEWS
-from grafana.panels import COUNT, Column, bars, stat, table, time_series
+from grafana.panels import COUNT, bars, stat
+from grafana.tables import Column, table
 
 OVER_TIME = Row(9, [
     stat(

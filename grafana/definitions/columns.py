@@ -1,6 +1,7 @@
 """Columns that several tables have: the same field looks the same everywhere."""
 
-from grafana.panels import COUNT, Column
+from grafana.panels import COUNT
+from grafana.tables import Column
 
 HOST = Column("host", "Host", width_px=180)
 PATH = Column("path", "Page", link="page_address", link_title="Open the page")

@@ -1,8 +1,10 @@
 """``missing``: pages that people asked for and did not find."""
 
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, REFERRER
-from grafana.panels import Column, stat, table, time_series
+from grafana.panels import stat
+from grafana.tables import Column, table
 
 KNOWN = "Status 404 or 410, told by the page or recognised by its title."
 

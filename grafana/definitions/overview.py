@@ -1,38 +1,25 @@
 """``overview``: how many people came, from where, to which pages."""
 
 from grafana.country_map import country_map
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, REFERRER, SOURCE, TITLE, VISITORS
-from grafana.panels import Column, stat, table, text, time_series
-
-HUMAN = "Hits of people: bots and the owner's own visits are left out."
-BEFORE = "As many days right before those of the range. A day that is not over is compared with a whole one."
-SUMMED = "Daily visitors, summed: someone who comes on two days counts twice."
+from grafana.definitions.phrases import COMPARED, HUMAN, SUMMED
+from grafana.panels import compared, stat, text
+from grafana.tables import Column, table
 
 FIGURES = Row(4, [
-    stat(
+    compared(
         "Pageviews",
         "overview/pageviews.sql",
-        f"Pages loaded. {HUMAN}",
-        width=5,
+        f"Pages loaded. {HUMAN} {COMPARED}",
+        width=6,
     ),
-    stat(
-        "Pageviews before",
-        "overview/pageviews_before.sql",
-        BEFORE,
-        width=5,
-    ),
-    stat(
+    compared(
         "Visitors",
         "overview/visitors.sql",
-        f"{SUMMED} A visitor is a distinct session of a day.",
-        width=5,
-    ),
-    stat(
-        "Visitors before",
-        "overview/visitors_before.sql",
-        f"{BEFORE} {SUMMED}",
-        width=5,
+        f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}",
+        width=6,
     ),
     stat(
         "Anonymous pageviews",

@@ -1,8 +1,10 @@
 """``pages``: every page, and the most popular ones over time."""
 
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, SESSIONS, TITLE, VISITORS
-from grafana.panels import COUNT, Column, stat, table, time_series
+from grafana.panels import COUNT, stat
+from grafana.tables import Column, table
 
 LATE = "Of a day's sessions: no session outlives its day. Counted every few minutes."
 

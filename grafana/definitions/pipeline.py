@@ -1,7 +1,9 @@
 """``pipeline``: whether every accepted hit is accounted for, what waits, and how the jobs are doing."""
 
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.panels import COUNT, SECONDS, Column, stat, table, time_series
+from grafana.panels import COUNT, SECONDS, stat
+from grafana.tables import Column, table
 
 NO_SITE = "–: no site could be told."
 

@@ -1,8 +1,9 @@
 """``sources``: where people came from."""
 
+from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, PAGEVIEWS, REFERRER, SOURCE, VISITORS
-from grafana.panels import Column, table, time_series
+from grafana.tables import Column, table
 
 CHANNELS = Row(10, [
     table(

@@ -97,8 +97,12 @@ STATEMENTS = [
 
 def make_hit(number: int, day: int, who: str | None, **differing: Any) -> Hit:
     """A hit at noon of a day of March 2024; ``who`` tells sessions apart, None: no session."""
-    at = datetime(2024, 3, day, 12, number, tzinfo=ZONE)
-    session = uuid5(SPACE, f"{day} {who} {differing.get('site')}") if who else None
+    return make_hit_at(number, datetime(2024, 3, day, 12, number, tzinfo=ZONE), who, **differing)
+
+
+def make_hit_at(number: int, at: datetime, who: str | None, **differing: Any) -> Hit:
+    """A hit at a moment given in ``ZONE``; each number is another hit."""
+    session = uuid5(SPACE, f"{at.date()} {who} {differing.get('site')}") if who else None
     values = HIT | {"session_id": session, "received_at": at, "day": at.date()} | differing
     return make.make_hit(hit_id=uuid5(SPACE, str(number)), **values)
 

@@ -9,7 +9,8 @@ import pytest
 
 from grafana.build import FOLDER, differences, main, write
 from grafana.definitions import DASHBOARDS
-from grafana.panels import NO_DATA, SQL, VIEWS, WHOLE_DAYS
+from grafana.panels import NO_DATA, READER, SQL, VIEWS, WHOLE_DAYS
+from grafana.tables import KEPT
 from tests.grafana.dashboards import (
     Json,
     data_sources,
@@ -25,6 +26,9 @@ PANEL_TYPES = {
     "state-timeline", "status-history", "table", "text", "timeseries",
 }  # fmt: skip
 FILES = load_dashboards()
+# Contract section 4, in the order of the links.
+UIDS = ["overview", "pages", "sources", "audience", "campaigns", "events", "missing", "bots", "realtime",
+        "explore", "pipeline"]  # fmt: skip
 
 
 @pytest.fixture(params=FILES)
@@ -56,11 +60,15 @@ def test_writing_removes_what_is_not_built(tmp_path: Path) -> None:
 
 def test_every_file_of_sql_is_used_once_and_names_itself() -> None:
     used = [text for file in FILES.values() for text in values_of(file, "rawSql")]
-    variable = [v["query"] for v in FILES["overview"]["templating"]["list"]]
+    variable = {v["name"]: v["query"] for file in FILES.values() for v in file["templating"]["list"]}.values()
     for path in sorted(SQL.rglob("*.sql")):
         text = path.read_text("utf-8")
         assert text.startswith(f"-- {path.relative_to(SQL).as_posix()}: "), path
-        assert (used + variable).count(text.strip()) == (path.parent != VIEWS), path
+        times = used.count(text.strip()) + list(variable).count(text.strip())
+        if path.parent.name == "annotations":
+            assert times >= 1, path
+        else:
+            assert times == (path.parent != VIEWS), path
         assert "--" not in text.replace("\n--", "").lstrip("-"), f"{path}: comments stand at the top"
 
 
@@ -72,11 +80,15 @@ def test_uids_are_those_of_the_files_and_the_generator_is_named(dashboard: Json)
 
 def test_range_zone_and_links(dashboard: Json) -> None:
     assert dashboard["schemaVersion"] == 37
-    assert dashboard["time"] == {"from": "now-30d", "to": "now"}
+    begin = {"realtime": "now-30m"}.get(dashboard["uid"], "now-30d")
+    assert dashboard["time"] == {"from": begin, "to": "now"}
     assert dashboard["timezone"] == ""
-    (links,) = dashboard["links"]
-    assert (links["keepTime"], links["includeVars"]) == (True, True)
-    assert set(links["tags"]) <= set(dashboard["tags"])
+    assert [link["url"] for link in dashboard["links"]] == [f"/d/{uid}" for uid in UIDS]
+    assert all(link["keepTime"] and link["includeVars"] for link in dashboard["links"])
+
+
+def test_there_are_the_dashboards_of_the_contract() -> None:
+    assert list(FILES) == sorted(UIDS)
 
 
 def test_every_panel_has_an_id_a_known_type_and_a_description(dashboard: Json) -> None:
@@ -104,7 +116,8 @@ def test_no_panel_lies_on_another(dashboard: Json) -> None:
 def test_daily_panels_say_that_they_cover_whole_days(dashboard: Json) -> None:
     for panel in panels_with_data(dashboard):
         (target,) = panel["targets"]
-        assert ("$__timeFrom()" in target["rawSql"]) == (WHOLE_DAYS in panel["description"])
+        daily = "$__timeFrom()" in target["rawSql"] and target["datasource"] == READER
+        assert daily == (WHOLE_DAYS in panel["description"]), panel["title"]
 
 
 def test_every_data_source_is_one_of_ours(dashboard: Json) -> None:
@@ -137,7 +150,9 @@ def test_gauges_in_cells_are_written_as_9_4_reads_them(dashboard: Json) -> None:
 
 def test_addresses_in_links_are_not_encoded_twice(dashboard: Json) -> None:
     for url in (url for panel in dashboard["panels"] for url in values_of(panel, "url")):
-        assert re.fullmatch(r"\$\{__data\.fields\.\w+:raw\}", url)
+        assert re.fullmatch(r"\$\{__data\.fields\.\w+:raw\}", url) or re.fullmatch(
+            re.escape(f"/d/explore?{KEPT}&var-") + r"\w+=\$\{__data\.fields\.\w+:percentencode\}", url
+        )
 
 
 # What is the same whatever site is chosen, and says so.
@@ -145,9 +160,10 @@ OF_NO_SITE = {"Jobs"}
 
 
 def test_all_is_a_value_that_needs_no_row(dashboard: Json) -> None:
-    (site,) = dashboard["templating"]["list"]
-    assert (site["name"], site["multi"], site["includeAll"]) == ("site", True, True)
-    assert site["allValue"] == "'__all__'"
+    site, traffic, *filters = dashboard["templating"]["list"]
+    assert (site["name"], traffic["name"]) == ("site", "traffic")
+    for variable in (site, *filters):
+        assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, "'__all__'")
     for panel in panels_with_data(dashboard):
         sql = panel["targets"][0]["rawSql"]
         assert sql.count("in ($site)") >= 2 or panel["title"] in OF_NO_SITE
@@ -155,7 +171,7 @@ def test_all_is_a_value_that_needs_no_row(dashboard: Json) -> None:
 
 
 def test_countries_are_credited_where_they_are_shown(dashboard: Json) -> None:
-    shows = any("daily_countries" in sql for sql in values_of(dashboard, "rawSql"))
+    shows = any("daily_countries" in sql or "join countries" in sql for sql in values_of(dashboard, "rawSql"))
     credits = [text for text in values_of(dashboard, "content") if "https://db-ip.com" in text]
     assert bool(credits) == shows
     for text in credits:

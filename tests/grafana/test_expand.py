@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from grafana.expand import ALL, expand, variable_value
+from grafana.expand import expand, variable_value
+from grafana.variables import ALL
 
 BEGIN = datetime(2024, 3, 9, 4, 30, tzinfo=UTC)
 END = datetime(2024, 3, 12, 4, 30, 0, 250_000, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grafana.expand import ALL
+from grafana.variables import ALL
 from tests.conftest import Database
 from tests.grafana.rows import (
     BEGIN,
@@ -21,6 +21,7 @@ from tests.grafana.rows import (
     SHOP,
     ZONE,
     make_hit,
+    make_hit_at,
     set_zone,
     store,
 )
@@ -87,9 +88,9 @@ def shown(
 
 
 def figure(database: Database, uid: str, title: str, sites: list[str] | None = None) -> Any:
+    """The first value of the only row; what it is compared with may stand behind it."""
     (row,) = shown(database, uid, title, sites).rows
-    (value,) = row.values()
-    return value
+    return next(iter(row.values()))
 
 
 def counted(database: Database, expression: str, sites: list[str] | None = None, human: bool = True) -> Any:
@@ -124,17 +125,21 @@ def test_pageviews_are_the_sum_of_the_reporting_view(filled: Database) -> None:
     assert figure(filled, "overview", "Pageviews") == row[0] > 0
 
 
-@pytest.mark.parametrize(("title", "expression"), [
-    ("Pageviews before", "count(*)"), ("Visitors before", "count(distinct session_id)"),
-])  # fmt: skip
-def test_the_period_before_is_the_days_right_before_the_range(
-    filled: Database, title: str, expression: str
-) -> None:
+def change(database: Database, title: str, begin: datetime = BEGIN, end: datetime = END, **more: Any) -> str:
+    (row,) = shown(database, "overview", title, begin=begin, end=end, **more).rows
+    return str(row["change"])
+
+
+@pytest.mark.parametrize("title", ["Pageviews", "Visitors"])
+def test_the_period_before_is_the_days_right_before_the_range(filled: Database, title: str) -> None:
     # Five days before the 8th; only the 7th has hits, and only of one site.
-    assert figure(filled, "overview", title) == 1
-    assert figure(filled, "overview", title, [SHOP]) == 0
-    later = shown(filled, "overview", title, end=END + timedelta(days=5), begin=BEGIN + timedelta(days=5))
-    assert list(later.rows[0].values()) == [counted(filled, expression)]
+    now = figure(filled, "overview", title)
+    assert change(filled, title) == f"▲ {(now - 1) * 100:,} % · +{now - 1}"
+    assert change(filled, title, sites=[SHOP]) == "nothing before"
+    later = timedelta(days=5)
+    assert (
+        change(filled, title, BEGIN + later, END + later) == f"▼ {(now - 1) * 100 / now:.0f} % · −{now - 1}"
+    )
 
 
 def test_nothing_was_counted_before_the_first_day(database: Database) -> None:
@@ -142,7 +147,39 @@ def test_nothing_was_counted_before_the_first_day(database: Database) -> None:
         set_zone(connection)
         store(connection, [make_hit(1, 8, "a")])
     assert figure(database, "overview", "Pageviews") == 1
-    assert shown(database, "overview", "Pageviews before").rows == []
+    assert change(database, "Pageviews") == "nothing before"
+
+
+@pytest.mark.parametrize(("counted", "before", "is_open", "words"), [
+    (12, 10, False, "▲ 20 % · +2"), (10, 12, False, "▼ 17 % · −2"), (1003, 1000, False, "▲ 0.3 % · +3"),
+    (7, 7, False, "= as before"), (7, 0, False, "▲ +7 from 0"), (0, 7, False, "▼ 100 % · −7"),
+    (0, 0, False, "= as before"), (7, None, False, "nothing before"), (7, 5000, True, "5,000 the day before"),
+    (2_500_000, 1, False, "▲ 249,999,900 % · +2,499,999"),
+])  # fmt: skip
+def test_a_change_in_words(
+    filled: Database, counted: int, before: int | None, is_open: bool, words: str
+) -> None:
+    with filled.connect("grafana_reader") as connection:
+        row = connection.execute("select change_in_words(%s, %s, %s)", [counted, before, is_open]).fetchone()
+    assert row == (words,)
+
+
+def test_a_day_that_is_not_over_is_not_compared(database: Database) -> None:
+    now = datetime.now(ZONE)
+    views = {3: 2, 2: 1, 1: 4, 0: 9}  # today's by how many days ago
+    with database.connect() as connection:
+        set_zone(connection)
+        hits = [
+            make_hit_at(100 * ago + n, now - timedelta(days=ago), str(n))
+            for ago, count in views.items()
+            for n in range(count)
+        ]
+        store(connection, hits)
+    day = timedelta(days=1)
+    assert change(database, "Pageviews", now - day, now) == "▲ 300 % · +3 · without today"
+    assert change(database, "Pageviews", now - 2 * day, now) == "▲ 150 % · +3 · without today"
+    assert change(database, "Pageviews", now, now) == "4 the day before"
+    assert change(database, "Pageviews", now - day, now - day) == "▲ 300 % · +3"
 
 
 @SELECTIONS

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from grafana.expand import ALL, expand, variable_value
+from grafana.expand import expand, initial_value, variable_value
 from grafana.panels import READER, VIEWS
+from grafana.variables import ALL
 from tests.conftest import Database
 from tests.grafana.dashboards import (
     Json,
@@ -65,9 +66,17 @@ def run_panel(
     begin: datetime = BEGIN,
     end: datetime = END,
 ) -> Result:
-    variables = {v["name"]: variable_value(v, sites) for v in dashboard["templating"]["list"]}
     (target,) = panel["targets"]
-    return run(database, target["datasource"], target["rawSql"], variables, begin, end)
+    return run(database, target["datasource"], target["rawSql"], chosen(dashboard, sites), begin, end)
+
+
+def chosen(dashboard: Json, sites: Sequence[str] = (ALL,), **values: Sequence[str]) -> dict[str, str]:
+    """The dashboard's variables as they stand in SQL: these sites and values, else what is chosen at first."""
+    values = {"site": sites, **values}
+    return {
+        v["name"]: variable_value(v, values[v["name"]]) if v["name"] in values else initial_value(v)
+        for v in dashboard["templating"]["list"]
+    }
 
 
 def panel_named(uid: str, title: str) -> Json:
@@ -88,7 +97,12 @@ def kinds(result: Result) -> list[str]:
 
 
 def check_stat(panel: Json, result: Result) -> None:
-    assert kinds(result) == ["number"]
+    if panel["options"]["reduceOptions"]["fields"]:
+        # A figure with the words for its change, or words alone.
+        assert kinds(result) == (["number", "text"] if "change" in result.columns else ["text"])
+        assert set(overridden_fields(panel)) <= set(result.columns)
+    else:
+        assert kinds(result) == ["number"]
     assert len(result.rows) <= 1
     assert None not in [value for row in result.rows for value in row.values()]
 
@@ -102,6 +116,7 @@ def check_timeseries(panel: Json, result: Result) -> None:
     assert panel["targets"][0]["format"] == "time_series"
     assert next(iter(result.columns)) == "time"
     if "metric" in result.columns:
+        assert overridden_fields(panel) == {}
         assert kinds(result) == ["time", "text", "number"]
         lines = {(row["time"], row["metric"]) for row in result.rows}
         assert len(lines) == len(result.rows), "two points of one line at one time"
@@ -165,13 +180,26 @@ def test_a_site_that_was_never_counted_is_no_error(filled: Database, dashboard: 
 
 
 def test_every_variable_is_asked_as_its_role(database: Database, dashboard: Json) -> None:
-    for variable in dashboard["templating"]["list"]:
-        assert run(database, variable["datasource"], variable["query"], {}).rows == []
+    asked = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    for variable in asked:
+        assert run(database, variable["datasource"], variable["query"], chosen(dashboard)).rows == []
     with database.connect() as connection:
         fill(connection)
-    for variable in dashboard["templating"]["list"]:
-        rows = run(database, variable["datasource"], variable["query"], {}).rows
-        assert [row["site"] for row in rows] == [BLOG, SHOP]
+    for variable in asked:
+        result = run(database, variable["datasource"], variable["query"], chosen(dashboard))
+        assert result.rows, variable["name"]
+        assert set(result.columns) in ({"__text", "__value"}, {variable["name"]})
+        if variable["name"] == "site":
+            assert [row["site"] for row in result.rows] == [BLOG, SHOP]
+
+
+def test_every_annotation_is_asked_as_its_role(filled: Database, database: Database, dashboard: Json) -> None:
+    for annotation in dashboard["annotations"]["list"]:
+        sql = annotation["target"]["rawSql"]
+        assert run(database, annotation["datasource"], sql, chosen(dashboard)).rows == []
+        result = run(filled, annotation["datasource"], sql, chosen(dashboard))
+        assert result.rows, annotation["name"]
+        assert {"time", "text"} <= set(result.columns) <= {"time", "timeend", "text", "tags"}
 
 
 def test_every_reporting_view_has_its_question(database: Database) -> None:
