@@ -24,6 +24,8 @@ class Column(NamedTuple):
     # The variable of *explore* that a click sets, to what the field ``explore_field`` holds, or this one.
     explore: str = ""
     explore_field: str = ""
+    # Further variables that the click sets, each with the field that holds the value.
+    explore_also: tuple[tuple[str, str], ...] = ()
 
 
 def _column(column: Column) -> Json:
@@ -44,8 +46,9 @@ def _column(column: Column) -> Json:
 def _links(column: Column) -> list[Json]:
     links: list[Json] = []
     if column.explore:
-        value = f"${{__data.fields.{column.explore_field or column.field}:percentencode}}"
-        url = f"/d/explore?{KEPT}&var-{column.explore}={value}"
+        filters = ((column.explore, column.explore_field or column.field), *column.explore_also)
+        values = "&".join(f"var-{name}=${{__data.fields.{field}:percentencode}}" for name, field in filters)
+        url = f"/d/explore?{KEPT}&{values}"
         links.append({"title": "Explore", "url": url, "targetBlank": False})
     if column.link:
         # :raw, because the SQL gives an encoded address, which newer Grafana would encode again.
@@ -62,7 +65,12 @@ def _hidden(field: str) -> Json:
 def table(title: str, sql: str, description: str, columns: list[Column], *, width: int = 24) -> Panel:
     """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden."""
     shown = {column.field for column in columns}
-    needed = [field for column in columns for field in (column.link, column.explore_field) if field]
+    needed = [
+        field
+        for column in columns
+        for field in (column.link, column.explore_field, *(field for _, field in column.explore_also))
+        if field
+    ]
     hidden = [field for field in dict.fromkeys(needed) if field not in shown]
     overrides = [_column(column) for column in columns] + [_hidden(field) for field in hidden]
     options = {"footer": {"show": False}, "showHeader": True}

@@ -1,30 +1,28 @@
-"""``overview``: how many people came, from where, to which pages."""
+"""``overview``: how it is going, at a glance, in the order in which an owner asks."""
 
 from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, REFERRER, SOURCE, TITLE, VISITORS
+from grafana.definitions.columns import PAGE, PAGEVIEWS, VISITORS
 from grafana.definitions.phrases import COMPARED, HUMAN, SUMMED
-from grafana.panels import compared, stat, text
+from grafana.panels import COUNT, compared, stat, text, words
 from grafana.tables import Column, table
 
 FIGURES = Row(4, [
-    compared(
-        "Pageviews",
-        "overview/pageviews.sql",
-        f"Pages loaded. {HUMAN} {COMPARED}",
-        width=6,
-    ),
-    compared(
-        "Visitors",
-        "overview/visitors.sql",
-        f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}",
-        width=6,
-    ),
+    compared("Pageviews", "overview/pageviews.sql", f"Pages loaded. {HUMAN} {COMPARED}"),
+    compared("Visitors", "overview/visitors.sql",
+             f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}"),
     stat(
         "Anonymous pageviews",
         "overview/anonymous_pageviews.sql",
         "Pageviews without a session, such as under a privacy signal: counted as pageviews, in no visitor.",
+        width=4,
+    ),
+    words(
+        "Your own hits",
+        "overview/owner_hits.sql",
+        "Hits of browsers that were told at the pixel's page /me that they are the owner's, all events. "
+        "No other figure counts them.",
         width=4,
     ),
 ])  # fmt: skip
@@ -33,9 +31,17 @@ OVER_TIME = Row(9, [
     time_series(
         "Pageviews and visitors over time",
         "overview/traffic_over_time.sql",
-        f"Each point is a day of the reporting time zone and stands at its beginning. {HUMAN}",
-        names={"pageviews": "Pageviews", "visitors": "Visitors"},
-        width=14,
+        "Each point is a day of the reporting time zone and stands at its beginning. Dashed in colour: today, which "
+        f"is not over. Dashed in grey: as many days right before, each under the day it is compared with. {HUMAN}",
+        names={
+            "pageviews": "Pageviews",
+            "visitors": "Visitors",
+            "pageviews_open": "Pageviews, today so far",
+            "visitors_open": "Visitors, today so far",
+            "pageviews_before": "Pageviews before",
+        },
+        dashed=("pageviews_before",),
+        width=15,
     ),
     time_series(
         "By hour: the last two days of the range",
@@ -43,11 +49,56 @@ OVER_TIME = Row(9, [
         "Each point is an hour of the last two days up to the end of the range and stands at its beginning. Someone "
         f"who stays is active in several hours, so hours do not add up to a day's visitors. {HUMAN}",
         names={"pageviews": "Pageviews", "visitors": "Visitors active in the hour"},
-        width=10,
+        width=9,
     ),
 ])  # fmt: skip
 
-COUNTRIES = Row(13, [
+PAGES = Row(12, [
+    table(
+        "Popular pages",
+        "overview/popular_pages.sql",
+        "The 50 pages with the most pageviews. Visitors of a page on each day, summed over days. "
+        "The title is the newest that the page was seen with. A click: explore the page, or open it.",
+        [
+            Column("title", "Title", explore="page", explore_field="page"),
+            PAGE,
+            PAGEVIEWS._replace(width_px=130),
+            VISITORS._replace(width_px=90),
+        ],
+        width=24,
+    ),
+])  # fmt: skip
+
+SOURCES = Row(14, [
+    table(
+        "Sources and the pages they led to",
+        "overview/referrals.sql",
+        "The 15 sources with the most pageviews; under each the pages it led to, by referrer, as far as they are "
+        "among the 100 most frequent pairs of referrer and page. Sources are named origins, else the referrer's "
+        "host. Direct traffic has none.",
+        [
+            Column("label", "Source and page", explore="source", explore_field="source",
+                   explore_also=(("page", "page"),)),
+            Column("referrer", "By", width_px=220, link="address", link_title="Open the referrer"),
+            PAGEVIEWS._replace(width_px=130),
+        ],
+        width=15,
+    ),
+    table(
+        "Missing pages",
+        "overview/missing_pages.sql",
+        "The 8 missing pages (status 404 or 410) with the most pageviews. All of them, with who links to them, are "
+        "on the dashboard Missing.",
+        [
+            Column("page", "Page", explore="page"),
+            Column("pageviews", "Pageviews", COUNT, width_px=90),
+            Column("last_day", "Last seen", width_px=100),
+        ],
+        width=9,
+    ),
+])  # fmt: skip
+
+COUNTRIES = Row(15, [
     country_map(
         "Countries",
         "overview/countries_map.sql",
@@ -60,42 +111,15 @@ COUNTRIES = Row(13, [
     table(
         "Countries, listed",
         "overview/countries.sql",
-        f"Visitors and pageviews of each country. {SUMMED} Unknown: the address is in no country's range.",
+        f"Visitors and pageviews of the 14 countries with the most visitors, and of all others. {SUMMED} "
+        "Unknown: the address is in no country's range. The whole list is on the dashboard Audience.",
         [
-            Column("flag", " ", width_px=50),
-            Column("name", "Country"),
-            VISITORS._replace(gauge=True, width_px=150),
-            PAGEVIEWS._replace(gauge=False, width_px=110),
+            Column("flag", " ", width_px=45),
+            Column("name", "Country", explore="country", explore_field="country"),
+            VISITORS._replace(gauge=True, width_px=130),
+            PAGEVIEWS._replace(gauge=False, width_px=100),
         ],
         width=9,
-    ),
-])  # fmt: skip
-
-PAGES = Row(12, [
-    table(
-        "Popular pages",
-        "overview/popular_pages.sql",
-        "The 100 pages with the most pageviews. Visitors of a page on each day, summed over days. "
-        "The title is the newest that the page was seen with.",
-        [HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
-    ),
-])  # fmt: skip
-
-SOURCES = Row(12, [
-    table(
-        "Sources",
-        "overview/sources.sql",
-        "The 100 sources with the most pageviews: named origins, else the referrer's host. "
-        "Direct: no referrer, or the site itself. Visitors of a source on each day, summed over days.",
-        [SOURCE, CHANNEL, PAGEVIEWS, VISITORS],
-        width=8,
-    ),
-    table(
-        "Referrers and the pages they led to",
-        "overview/referrals.sql",
-        "The 100 pairs with the most pageviews. Hits with a source only.",
-        [SOURCE, REFERRER, HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
-        width=16,
     ),
 ])  # fmt: skip
 
@@ -113,6 +137,6 @@ CREDIT = Row(2, [
 OVERVIEW = Dashboard(
     uid="overview",
     title="Overview",
-    description="Pageviews, visitors, countries, pages and sources.",
-    rows=[FIGURES, OVER_TIME, COUNTRIES, PAGES, SOURCES, CREDIT],
+    description="Pageviews, visitors, pages, sources and countries.",
+    rows=[FIGURES, OVER_TIME, PAGES, SOURCES, COUNTRIES, CREDIT],
 )

@@ -2,8 +2,9 @@
 
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, SESSIONS, TITLE, VISITORS
-from grafana.panels import COUNT, stat
+from grafana.definitions.columns import PAGE, PAGEVIEWS, SESSIONS, TITLE, VISITORS
+from grafana.definitions.phrases import COMPARED
+from grafana.panels import COUNT, compared, stat
 from grafana.tables import Column, table
 
 LATE = "Of a day's sessions: no session outlives its day. Counted every few minutes."
@@ -13,19 +14,27 @@ FIGURES = Row(4, [
         "Pages seen",
         "pages/pages_seen.sql",
         "Different pages with at least one pageview of a person.",
-        width=8,
+        width=6,
     ),
-    stat(
+    compared(
         "Sessions",
         "pages/sessions.sql",
-        f"Sessions with a pageview, which are the visitors of their day. {LATE}",
-        width=8,
+        f"Sessions with a pageview, which are the visitors of their day. {LATE} {COMPARED}",
+        width=6,
+    ),
+    stat(
+        "Pages a session",
+        "pages/pages_a_session.sql",
+        "Pageviews with a session, divided by the sessions.",
+        unit="none",
+        width=6,
     ),
     stat(
         "Single-page sessions",
         "pages/single_page_sessions.sql",
-        f"Sessions with one pageview only. {LATE}",
-        width=8,
+        f"Of a hundred sessions those with one pageview only. {LATE}",
+        unit="percent",
+        width=6,
     ),
 ])  # fmt: skip
 
@@ -43,7 +52,7 @@ LIST = Row(20, [
         "Pages",
         "pages/pages.sql",
         "The 1,000 pages with the most pageviews. Visitors of a page on each day, summed over days.",
-        [HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
+        [TITLE, PAGE, PAGEVIEWS, VISITORS],
     ),
 ])  # fmt: skip
 
@@ -52,14 +61,14 @@ SESSION_ENDS = Row(14, [
         "Entry pages",
         "pages/entries.sql",
         f"The 100 pages at which the most sessions began, and those of them with one pageview only. {LATE}",
-        [HOST, PATH, SESSIONS, Column("single_page_sessions", "Single-page sessions", COUNT, width_px=150)],
+        [PAGE, SESSIONS, Column("single_page_sessions", "Single-page sessions", COUNT, width_px=150)],
         width=12,
     ),
     table(
         "Exit pages",
         "pages/exits.sql",
         f"The 100 pages at which the most sessions ended. {LATE}",
-        [HOST, PATH, SESSIONS],
+        [PAGE, SESSIONS],
         width=12,
     ),
 ])  # fmt: skip

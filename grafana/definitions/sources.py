@@ -2,7 +2,7 @@
 
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import CHANNEL, PAGEVIEWS, REFERRER, SOURCE, VISITORS
+from grafana.definitions.columns import CHANNEL, PAGE, PAGEVIEWS, REFERRER, SOURCE, TITLE, VISITORS
 from grafana.tables import Column, table
 
 CHANNELS = Row(10, [
@@ -41,6 +41,15 @@ LISTS = Row(20, [
     ),
 ])  # fmt: skip
 
+PAIRS = Row(20, [
+    table(
+        "Referrers and the pages they led to",
+        "sources/referrals.sql",
+        "The 100 pairs with the most pageviews. Hits with a source only.",
+        [SOURCE, REFERRER, TITLE, PAGE, PAGEVIEWS, VISITORS],
+    ),
+])  # fmt: skip
+
 DETAILS = Row(10, [
     table(
         "Engines and services",
@@ -56,5 +65,5 @@ SOURCES = Dashboard(
     uid="sources",
     title="Sources",
     description="Where people came from: channels, sources, referrers, engines.",
-    rows=[CHANNELS, LISTS, DETAILS],
+    rows=[CHANNELS, LISTS, PAIRS, DETAILS],
 )

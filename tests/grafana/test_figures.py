@@ -72,6 +72,7 @@ DECIDES = """
 SELECTIONS = pytest.mark.parametrize("sites", [[ALL], [BLOG], [SHOP], [BLOG, SHOP]])
 
 
+NESTED = "Sources and the pages they led to"
 OVER_TIME = "Pageviews and visitors over time"
 HOURS = "By hour: the last two days of the range"
 
@@ -180,6 +181,14 @@ def test_a_day_that_is_not_over_is_not_compared(database: Database) -> None:
     assert change(database, "Pageviews", now - 2 * day, now) == "▲ 150 % · +3 · without today"
     assert change(database, "Pageviews", now, now) == "4 the day before"
     assert change(database, "Pageviews", now - day, now - day) == "▲ 300 % · +3"
+    points = [
+        (row["pageviews"], row["pageviews_open"], row["pageviews_before"])
+        for row in shown(database, "overview", OVER_TIME, begin=now - 2 * day, end=now).rows
+    ]
+    # From two days ago, which were compared with 4 and 3 days ago; nothing was counted 4 days ago.
+    assert points == [(1, None, None), (4, 4, 2), (None, 9, None)]
+    (point,) = shown(database, "overview", OVER_TIME, begin=now, end=now).rows
+    assert (point["pageviews"], point["pageviews_open"], point["pageviews_before"]) == (None, 9, 4)
 
 
 @SELECTIONS
@@ -269,20 +278,20 @@ def test_pages_are_counted_by_the_page(filled: Database) -> None:
         assert sum(row["pageviews"] for row in rows) == counted(filled, "count(*)")
         assert len(rows) == counted(filled, "count(distinct (site, host, path))")
         first = rows[0]
-        assert (first["path"], first["title"], first["pageviews"]) == ("/notes", "Notes", 4)
+        assert (first["page"], first["title"], first["pageviews"]) == (BLOG + "/notes", "Notes", 4)
     assert figure(filled, "pages", "Pages seen") == len(rows)
 
 
 def test_a_page_without_a_title_says_so(filled: Database) -> None:
-    titles = {row["path"]: row["title"] for row in shown(filled, "overview", "Popular pages").rows}
-    assert (titles["/"], titles["/cart"]) == ("Home", "–")
+    titles = {row["page"]: row["title"] for row in shown(filled, "pages", "Pages").rows}
+    assert (titles[f"{BLOG}/"], titles[f"www.{SHOP}/cart"]) == ("Home", "–")
 
 
 def test_a_link_opens_the_page_though_its_path_is_kept_decoded(filled: Database) -> None:
-    links = {row["path"]: row["page_address"] for row in shown(filled, "overview", "Popular pages").rows}
-    assert links["/notes"] == f"https://{BLOG}/notes"
-    assert links["/cart"] == f"https://www.{SHOP}/cart"
-    assert links["/100% sure?#1"] == f"https://{BLOG}/100%25 sure%3F%231"
+    links = {row["page"]: row["page_address"] for row in shown(filled, "overview", "Popular pages").rows}
+    assert links[f"{BLOG}/notes"] == f"https://{BLOG}/notes"
+    assert links[f"www.{SHOP}/cart"] == f"https://www.{SHOP}/cart"
+    assert links[f"{BLOG}/100% sure?#1"] == f"https://{BLOG}/100%25 sure%3F%231"
 
 
 @pytest.mark.parametrize(("path", "encoded"), [
@@ -297,12 +306,11 @@ def test_how_a_path_is_encoded(database: Database, path: str, encoded: str) -> N
 
 
 def test_sources_name_direct_and_add_up(filled: Database) -> None:
-    for uid in ("overview", "sources"):
-        rows = shown(filled, uid, "Sources").rows
-        assert {(row["source"], row["channel"]) for row in rows} == {
-            ("Direct", "Direct"), ("Search", "Search"), ("Hacker News", "News"), ("letter", "Email"),
-            ("com.reader", "Referral")}  # fmt: skip
-        assert sum(row["pageviews"] for row in rows) == counted(filled, "count(*)")
+    rows = shown(filled, "sources", "Sources").rows
+    assert {(row["source"], row["channel"]) for row in rows} == {
+        ("Direct", "Direct"), ("Search", "Search"), ("Hacker News", "News"), ("letter", "Email"),
+        ("com.reader", "Referral")}  # fmt: skip
+    assert sum(row["pageviews"] for row in rows) == counted(filled, "count(*)")
     channels = shown(filled, "sources", "Channels").rows
     assert sum(row["pageviews"] for row in channels) == counted(filled, "count(*)")
     over_time = shown(filled, "sources", "Channels over time").rows
@@ -316,15 +324,51 @@ def test_engines_stand_beside_search(filled: Database) -> None:
 
 
 def test_referrers_stand_beside_the_pages_they_led_to(filled: Database) -> None:
-    rows = shown(filled, "overview", "Referrers and the pages they led to").rows
+    rows = shown(filled, "sources", "Referrers and the pages they led to").rows
     assert sum(row["pageviews"] for row in rows) == counted(filled, "count(source)")
     pair = next(row for row in rows if row["source"] == "Hacker News")
     assert pair["referrer"] == "https://news.example/item?id=…"
-    assert (pair["path"], pair["title"], pair["pageviews"], pair["visitors"]) == ("/notes", "Notes", 2, 2)
+    assert (pair["page"], pair["title"], pair["pageviews"], pair["visitors"]) == (
+        f"{BLOG}/notes",
+        "Notes",
+        2,
+        2,
+    )
+
+
+def test_sources_stand_over_the_pages_they_led_to(filled: Database) -> None:
+    rows = shown(filled, "overview", NESTED).rows
+    sources = [row for row in rows if row["page"] == "All"]
+    assert sum(row["pageviews"] for row in sources) == counted(filled, "count(source)")
+    assert [(row["label"], row["page"], row["pageviews"]) for row in rows if row["source"] == "Hacker News"] == [
+        ("Hacker News", "All", 2), ("\u2003↳ Notes", f"{BLOG}/notes", 2)]  # fmt: skip
+
+
+def test_what_is_not_shown_of_many_sources_is_said(database: Database) -> None:
+    many = [
+        make_hit_at(
+            n, datetime(2024, 3, 10, 12, tzinfo=ZONE), str(n), path=f"/{n % 7}",
+            source=f"s{n % 20:02}.example", channel="Referral", referrer=f"https://s{n % 20:02}.example/{n % 3}",
+        )
+        for n in range(20 * 21)
+    ]  # fmt: skip
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, many)
+    rows = shown(database, "overview", NESTED).rows
+    assert (rows[-1]["label"], rows[-1]["pageviews"], rows[-1]["source"]) == (
+        "+ 5 other sources",
+        5 * 21,
+        "All",
+    )
+    first = [row["pageviews"] for row in rows if row["source"] == "s00.example"]
+    assert first[0] == 21 == sum(first[1:])
+    assert [row["label"] for row in rows[:6]][-1] == "\u2003↳ … others"
+    assert sum(row["pageviews"] for row in rows if not row["label"].startswith("\u2003")) == len(many)
 
 
 def test_a_referrer_is_a_link_only_where_it_is_a_web_address(filled: Database) -> None:
-    rows = shown(filled, "overview", "Referrers and the pages they led to").rows
+    rows = shown(filled, "sources", "Referrers and the pages they led to").rows
     links = {row["source"]: (row["referrer"], row["referrer_address"]) for row in rows}
     assert links["Search"] == ("https://search.example/", "https://search.example/")
     assert links["letter"] == ("–", f"https://{BLOG}/notes")
@@ -354,11 +398,11 @@ def test_the_first_pairs_of_many(database: Database, often: int) -> None:
         plain = connection.execute(FIRST_PAIRS).fetchall()
         (decides,) = connection.execute(DECIDES).fetchall()
     assert decides == (often == 150,)
-    rows = shown(database, "overview", "Referrers and the pages they led to").rows
+    rows = shown(database, "sources", "Referrers and the pages they led to").rows
     assert len(rows) == 100
     assert Counter(
-        (row["referrer"], row["path"], row["pageviews"], row["visitors"]) for row in rows
-    ) == Counter(plain)
+        (row["referrer"], row["page"], row["pageviews"], row["visitors"]) for row in rows
+    ) == Counter((referrer, BLOG + path, *counts) for referrer, path, *counts in plain)
 
 
 def test_missing_pages(filled: Database) -> None:
@@ -383,16 +427,20 @@ def test_bots_by_name_and_kind(filled: Database) -> None:
 
 
 def test_where_sessions_began_and_ended(filled: Database) -> None:
-    entries = {row["path"]: row for row in shown(filled, "pages", "Entry pages").rows}
-    exits = {row["path"]: row for row in shown(filled, "pages", "Exit pages").rows}
+    entries = {row["page"]: row for row in shown(filled, "pages", "Entry pages").rows}
+    exits = {row["page"]: row for row in shown(filled, "pages", "Exit pages").rows}
     # On the 8th "a" began at / and ended at /notes; every other session has one page.
-    assert (entries["/"]["sessions"], entries["/"]["single_page_sessions"]) == (1, 0)
-    assert (entries["/notes"]["sessions"], entries["/notes"]["single_page_sessions"]) == (2, 2)
-    assert "/" not in exits
-    assert exits["/notes"]["sessions"] == 3
+    assert (entries[f"{BLOG}/"]["sessions"], entries[f"{BLOG}/"]["single_page_sessions"]) == (1, 0)
+    assert (entries[f"{BLOG}/notes"]["sessions"], entries[f"{BLOG}/notes"]["single_page_sessions"]) == (2, 2)
+    assert f"{BLOG}/" not in exits
+    assert exits[f"{BLOG}/notes"]["sessions"] == 3
     sessions = counted(filled, "count(distinct session_id)")
     assert figure(filled, "pages", "Sessions") == sessions == sum(row["sessions"] for row in entries.values())
-    assert figure(filled, "pages", "Single-page sessions") == sessions - 1
+    with_session = counted(filled, "count(session_id)")
+    assert figure(filled, "pages", "Single-page sessions") == pytest.approx(
+        100 * (sessions - 1) / sessions, abs=0.05
+    )
+    assert figure(filled, "pages", "Pages a session") == pytest.approx(with_session / sessions, abs=0.005)
 
 
 def test_the_ledger_closes(filled: Database) -> None:

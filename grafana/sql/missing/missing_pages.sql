@@ -20,9 +20,7 @@ with days as materialized (
     limit 1000
 ), addressed as (
     select p.host, p.path, found.referrer, found.pageviews, found.last_day,
-           'https://' || p.host || regexp_replace(replace(
-               regexp_replace(p.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-           ) as page_address
+           page_address(p.host, p.path) as page_address
     from found
     join pages p using (page_id)
 )

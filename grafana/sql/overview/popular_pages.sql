@@ -1,6 +1,5 @@
--- overview/popular_pages.sql: the 100 pages with the most pageviews.
--- Texts are looked up for those alone. A path is kept decoded: what means something else in an address is
--- encoded again for the link.
+-- overview/popular_pages.sql: the 50 pages with the most pageviews.
+-- Texts are looked up for those alone.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -13,12 +12,10 @@ with days as materialized (
       and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
     group by page_id
     order by pageviews desc, visitors desc, page_id
-    limit 100
+    limit 50
 )
-select p.host, p.path, coalesce(t.title, '–') as title, found.pageviews, found.visitors,
-       'https://' || p.host || regexp_replace(replace(
-           regexp_replace(p.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-       ) as page_address
+select coalesce(t.title, p.path) as title, p.host || p.path as page, found.pageviews, found.visitors,
+       page_address(p.host, p.path) as page_address
 from found
 join pages p using (page_id)
 left join rollup_titles n using (page_id)

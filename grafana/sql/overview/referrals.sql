@@ -1,69 +1,53 @@
--- overview/referrals.sql: the 100 pairs of referrer and page with the most pageviews.
--- There are too many pairs to add up each. A pair has one row a day, so it has at most 2 pageviews on each day without
--- a row of 3 or more (is_often), which one row in ten is: those alone tell which pairs can be among the first 100, and
--- only they are added up. Where the hundredth has too few to tell, all pairs are.
--- A link opens the referrer; where that is no web address, the page.
+-- overview/referrals.sql: the 15 sources with the most pageviews, under each the pages it led to, and the others.
+-- Of the 100 pairs of referrer and page with the most pageviews each source shows its first four; what is left of its
+-- pageviews is said in a row of its own.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
-), counted as materialized (
-    select distinct day
-    from rollup_traffic
+), sources as (
+    select source, sum(pageviews) as pageviews, row_number() over (order by sum(pageviews) desc, source) as place
+    from daily_sources
     cross join days
     where day between days.first_day and days.last_day
-), often as materialized (
-    select site_id, referrer_id, page_id, sum(pageviews) as at_least,
-           sum(pageviews - 2) + 2 * (select count(*) from counted) as at_most
-    from rollup_referrals
-    cross join days
-    where day between days.first_day and days.last_day and is_often
-      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
-    group by site_id, referrer_id, page_id
-), hundredth as materialized (
-    select at_least, at_least > 2 * (select count(*) from counted) as decides
-    from often
-    order by at_least desc
-    offset 99 limit 1
-), chosen as materialized (
-    select site_id, referrer_id, page_id
-    from often
-    where (select decides from hundredth) and at_most >= (select at_least from hundredth)
-), found as (
-    select chosen.referrer_id, chosen.page_id, sum(cell.pageviews) as pageviews, sum(cell.visitors) as visitors
-    from chosen
-    cross join counted
-    cross join lateral (
-        select r.pageviews, r.visitors
-        from rollup_referrals r
-        where (r.day, r.site_id, r.referrer_id, r.page_id)
-            = (counted.day, chosen.site_id, chosen.referrer_id, chosen.page_id)
-        offset 0
-    ) cell
-    group by chosen.referrer_id, chosen.page_id
-    union all
-    select referrer_id, page_id, sum(pageviews), sum(visitors)
-    from rollup_referrals
-    cross join days
-    where day between days.first_day and days.last_day
-      and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
-      and (select decides from hundredth) is not true
-    group by referrer_id, page_id
-    order by pageviews desc, visitors desc, referrer_id, page_id
-    limit 100
-), addressed as (
-    select r.source, r.referrer, p.host, p.path, t.title, found.pageviews, found.visitors,
-           'https://' || p.host || regexp_replace(replace(
-               regexp_replace(p.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-           ) as page_address
-    from found
+      and ('__all__' in ($site) or site in ($site))
+      and source is not null
+    group by source
+), pairs as (
+    select sources.place, sources.source, coalesce(t.title, p.path) as title, p.host || p.path as page,
+           r.referrer, found.pageviews,
+           row_number() over (partition by sources.place
+                              order by found.pageviews desc, found.referrer_id, found.page_id) as place_in_source,
+           page_address(p.host, p.path) as page_address
+    from days
+    cross join lateral frequent_referrals(days.first_day, days.last_day, array[$site]) found
     join referrers r using (referrer_id)
+    join sources on sources.source = r.source and sources.place <= 15
     join pages p using (page_id)
     left join rollup_titles n using (page_id)
     left join titles t using (title_id)
+), rows as (
+    select place, 0 as place_in_source, source as label, '–' as referrer, pageviews, source, 'All' as page,
+           'about:blank' as address
+    from sources
+    where place <= 15
+    union all
+    select place, place_in_source, ' ↳ ' || title, coalesce(referrer, '–'), pageviews, source, page,
+           case when referrer ~ '^https?://' then referrer else page_address end
+    from pairs
+    where place_in_source <= 4
+    union all
+    select place, 5, ' ↳ … others', '–', sources.pageviews - shown.pageviews, source, 'All', 'about:blank'
+    from sources
+    join (select place, sum(pageviews) as pageviews from pairs where place_in_source <= 4 group by place) shown
+        using (place)
+    where sources.pageviews > shown.pageviews
+    union all
+    select 16, 0, '+ ' || count(*) || ' other sources', '–', sum(pageviews), 'All', 'All', 'about:blank'
+    from sources
+    where place > 15
+    having count(*) > 0
 )
-select source, coalesce(referrer, '–') as referrer, host, path, coalesce(title, '–') as title,
-       pageviews, visitors,
-       case when referrer ~ '^https?://' then referrer else page_address end as referrer_address, page_address
-from addressed
-order by pageviews desc, visitors desc, source, addressed.referrer, host, path
+select label, referrer, pageviews, source, page, address
+from rows
+order by place, place_in_source

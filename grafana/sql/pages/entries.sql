@@ -14,10 +14,8 @@ with days as materialized (
     order by sessions desc, page_id
     limit 100
 )
-select p.host, p.path, found.sessions, found.single_page_sessions,
-       'https://' || p.host || regexp_replace(replace(
-           regexp_replace(p.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-       ) as page_address
+select p.host || p.path as page, found.sessions, found.single_page_sessions,
+       page_address(p.host, p.path) as page_address
 from found
 join pages p using (page_id)
 order by found.sessions desc, p.host, p.path

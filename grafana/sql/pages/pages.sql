@@ -1,6 +1,5 @@
 -- pages/pages.sql: the 1,000 pages with the most pageviews.
--- Texts are looked up for those alone. A path is kept decoded: what means something else in an address is
--- encoded again for the link.
+-- Texts are looked up for those alone.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -15,10 +14,8 @@ with days as materialized (
     order by pageviews desc, visitors desc, page_id
     limit 1000
 )
-select p.host, p.path, coalesce(t.title, '–') as title, found.pageviews, found.visitors,
-       'https://' || p.host || regexp_replace(replace(
-           regexp_replace(p.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-       ) as page_address
+select coalesce(t.title, '–') as title, p.host || p.path as page, found.pageviews, found.visitors,
+       page_address(p.host, p.path) as page_address
 from found
 join pages p using (page_id)
 left join rollup_titles n using (page_id)
