@@ -437,10 +437,12 @@ def test_where_sessions_began_and_ended(filled: Database) -> None:
     sessions = counted(filled, "count(distinct session_id)")
     assert figure(filled, "pages", "Sessions") == sessions == sum(row["sessions"] for row in entries.values())
     with_session = counted(filled, "count(session_id)")
-    assert figure(filled, "pages", "Single-page sessions") == pytest.approx(
+    assert float(figure(filled, "pages", "Single-page sessions")) == pytest.approx(
         100 * (sessions - 1) / sessions, abs=0.05
     )
-    assert figure(filled, "pages", "Pages a session") == pytest.approx(with_session / sessions, abs=0.005)
+    assert float(figure(filled, "pages", "Pages a session")) == pytest.approx(
+        with_session / sessions, abs=0.005
+    )
 
 
 def test_the_ledger_closes(filled: Database) -> None:
