@@ -5,7 +5,7 @@
 
 Raw hits travel in *groups*: one entry of the stream holds the hits that were made durable together.
 A group is a msgpack array whose first fields stand in clear and name no person (who wrote it, its number,
-how many hits of which site and day, what the pixel left out and why), and the sealed
+how many hits of which site and day, what the pixel left out and why, since when it runs), and the sealed
 list of raw hits. The clear part closes the ledger even where the sealed part can no longer be read.
 
 ``decode_group`` and ``open_group`` raise ``UndecodableEntry`` on any bytes that are not such a group,
@@ -42,6 +42,7 @@ Site = Annotated[str, msgspec.Meta(max_length=253)]
 Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+UnixTime = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000_000)]  # microseconds, UTC
 
 
 class UndecodableEntry(Exception):
@@ -56,7 +57,7 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An accepted hit before enrichment. Lives in memory, and sealed on the stream; never in a log."""
 
     hit_id: Id
-    received_at_us: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000_000)]  # Unix time, UTC
+    received_at_us: UnixTime
     day: Day  # date in the reporting time zone
     site: Site
     url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
@@ -134,6 +135,16 @@ class LeftOut(msgspec.Struct, frozen=True, array_like=True):
     hits: Count
 
 
+class Alive(msgspec.Struct, frozen=True, array_like=True):
+    """A pixel's sign of life: a stretch of its run in which it could take hits, up to the moment of the group."""
+
+    stretch: Annotated[
+        int, msgspec.Meta(ge=1, le=2**31 - 1)
+    ]  # 1, 2, 3 … within a run: a new one after a break
+    since_us: UnixTime
+    at_us: UnixTime
+
+
 class Group(msgspec.Struct, frozen=True, array_like=True):
     """What one entry of the stream says in clear, and the sealed hits."""
 
@@ -148,6 +159,8 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     # Hits that this run had made durable before: tells how many a lost group held. None: of an earlier version, which
     # passes over it in turn.
     hits_before: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    # None: another group said it a moment ago, or of an earlier version.
+    alive: Alive | None = None
 
     @property
     def hits(self) -> int:
@@ -186,6 +199,7 @@ def encode_group(
     left_out: list[LeftOut] | None = None,
     abandoned: list[int] | None = None,
     hits_before: int | None = None,
+    alive: Alive | None = None,
 ) -> bytes:
     """The bytes of one stream entry."""
     counts = Counter((hit.site, hit.day) for hit in hits)
@@ -201,6 +215,7 @@ def encode_group(
         if hits
         else b"",
         hits_before=hits_before,
+        alive=alive,
     )
     return _encoder.encode(group)
 

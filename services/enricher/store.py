@@ -31,6 +31,7 @@ BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
 TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
 NOTE_LOOK = load_sql(_SQL / "note_look.sql")
 NOTE_PENDING = load_sql(_SQL / "note_pending.sql")
+NOTE_SIGNS = load_sql(_SQL / "note_signs.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -174,7 +175,10 @@ class Store:
             for part in group.accepted
         ]
         with self._connection.transaction():
-            self._connection.execute(NOTE_LOOK, {"entries": look.entries, "entries_read": look.entries_read})
+            self._connection.execute(
+                NOTE_LOOK,
+                {"entries": look.entries, "entries_read": look.entries_read, "oldest_s": look.oldest_s},
+            )
             self._connection.execute("delete from pending_groups")
             if rows:
                 sites, days, pixels, seqs, hits = (list(column) for column in zip(*rows, strict=True))
@@ -199,6 +203,7 @@ class Store:
         self._limit.check(letters, len(hits))  # here, where only what was not buried before is left
         self._bury(letters)
         self._book_left_out(new)
+        self._note_signs(works)
         if not hits and not letters:
             return Written(0, 0, 0, sum(1 for work in works if work.group) - len(new))
         self._copy([rows[id(hit)] for hit in hits])
@@ -294,6 +299,21 @@ class Store:
                     "outcomes": [row.outcome for row in rows],
                     "reasons": [row.reason for row in rows],
                     "hits": [row.hits for row in rows],
+                },
+            )
+
+    def _note_signs(self, works: list[Work]) -> None:
+        """Note from when until when pixels ran. A group that came before changes nothing."""
+        rows = [(work.group.pixel_id, *work.sign) for work in works if work.group and work.sign]
+        if rows:
+            pixels, stretches, began, last = (list(column) for column in zip(*rows, strict=True))
+            self._connection.execute(
+                NOTE_SIGNS,
+                {
+                    "pixels": [uuid.UUID(bytes=pixel_id) for pixel_id in pixels],
+                    "stretches": stretches,
+                    "began": began,
+                    "last": last,
                 },
             )
 
