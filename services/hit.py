@@ -161,6 +161,8 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     hits_before: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
     # None: another group said it a moment ago, or of an earlier version.
     alive: Alive | None = None
+    # Of hits of the past: under which key their sessions are derived, never under that of a live day.
+    one_off_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{10}-[0-9a-f]{16}$")] | None = None
 
     @property
     def hits(self) -> int:
@@ -184,9 +186,14 @@ _hits_decoder = msgspec.msgpack.Decoder(list[RawHit])
 _first_decoder = msgspec.msgpack.Decoder(list[Any])
 
 
-def _context(pixel_id: bytes, seq: int, key_name: str) -> bytes:
-    """What the seal is bound to: a sealed list cannot be moved to another group."""
-    return b"footfall|%d|%s|%d|%s" % (VERSION, pixel_id, seq, key_name.encode())
+def _context(pixel_id: bytes, seq: int, key_name: str, one_off_key: str | None) -> bytes:
+    """What the seal is bound to: a sealed list cannot be moved to another group, nor an import among live hits."""
+    context = b"footfall|%d|%s|%d|%s" % (VERSION, pixel_id, seq, key_name.encode())
+    return context if one_off_key is None else b"%s|%s" % (context, one_off_key.encode())
+
+
+def _context_of(group: Group) -> bytes:
+    return _context(group.pixel_id, group.seq, group.key_name, group.one_off_key)
 
 
 def encode_group(
@@ -200,6 +207,7 @@ def encode_group(
     abandoned: list[int] | None = None,
     hits_before: int | None = None,
     alive: Alive | None = None,
+    one_off_key: str | None = None,
 ) -> bytes:
     """The bytes of one stream entry."""
     counts = Counter((hit.site, hit.day) for hit in hits)
@@ -211,11 +219,12 @@ def encode_group(
         accepted=[Accepted(site, day, number) for (site, day), number in counts.items()],
         left_out=left_out or [],
         abandoned=abandoned or [],
-        sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name))
+        sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name, one_off_key))
         if hits
         else b"",
         hits_before=hits_before,
         alive=alive,
+        one_off_key=one_off_key,
     )
     return _encoder.encode(group)
 
@@ -229,11 +238,12 @@ def reseal_group(data: bytes, key_name: str, sealer: Sealer) -> bytes:
     group = decode_group(data)
     if group.key_name == key_name or not group.sealed:
         return data
-    plain = sealer.unseal(group.key_name, group.sealed, _context(group.pixel_id, group.seq, group.key_name))
+    plain = sealer.unseal(group.key_name, group.sealed, _context_of(group))
     if plain is None:
         raise UndecodableEntry("seal")
-    sealed = sealer.seal(key_name, plain, _context(group.pixel_id, group.seq, key_name))
-    return _encoder.encode(msgspec.structs.replace(group, key_name=key_name, sealed=sealed))
+    resealed = msgspec.structs.replace(group, key_name=key_name)
+    sealed = sealer.seal(key_name, plain, _context_of(resealed))
+    return _encoder.encode(msgspec.structs.replace(resealed, sealed=sealed))
 
 
 def _real_days(group: Group) -> bool:
@@ -275,8 +285,7 @@ def open_group(group: Group, sealer: Sealer) -> list[RawHit]:
         if group.accepted:
             raise UndecodableEntry("empty")
         return []
-    context = _context(group.pixel_id, group.seq, group.key_name)
-    plain = sealer.unseal(group.key_name, group.sealed, context)
+    plain = sealer.unseal(group.key_name, group.sealed, _context_of(group))
     if plain is None:
         raise UndecodableEntry("seal")
     try:

@@ -211,7 +211,7 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits
         return work
     for raw in _in_time(work, group, raw_hits, limits):
         try:
-            work.hits.append(enricher.enrich(raw, limits.now))
+            work.hits.append(enricher.enrich(raw, limits.now, group.one_off_key))
             work.raw_hits.append(raw)
         except CannotEnrich as error:
             work.bury(raw, str(error), None, _bot_of(enricher, raw))

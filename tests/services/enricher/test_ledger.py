@@ -260,10 +260,10 @@ def test_the_version_before_reads_the_groups_of_this_one_and_the_other_way_round
     data = group(bench, raw_hits(2), 1, 77, alive=alive)
     old = msgspec.msgpack.decode(data, type=OldGroup)
     new = decode_group(data)
-    assert msgspec.structs.astuple(new) == (*msgspec.structs.astuple(old), 77, alive)
+    assert msgspec.structs.astuple(new) == (*msgspec.structs.astuple(old), 77, alive, None)
     former = msgspec.msgpack.encode(old)
     assert decode_group(former) == msgspec.structs.replace(new, hits_before=None, alive=None)
-    assert Group.__struct_fields__[-2:] == ("hits_before", "alive")
+    assert Group.__struct_fields__[-3:] == ("hits_before", "alive", "one_off_key")
 
 
 # make check -------------------------------------------------------------------------------------------------------
