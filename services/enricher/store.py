@@ -362,10 +362,15 @@ class Store:
         # An entry without a group was accepted by nobody who could tell: it stands for one hit.
         unknown = [(lt.site, lt.day, lt.hits, lt.hits) for lt in letters if lt.site == ""]
         dead = [(lt.site, lt.day, 0, lt.hits) for lt in letters if lt.site != ""]
-        return self._book([*accepted, *unknown, *dead])
+        # Hits of the past are not late: nobody waited for them.
+        measured = not any(work.group and work.group.one_off_key for work in works)
+        return self._book([*accepted, *unknown, *dead], measured=measured)
 
-    def _book(self, rows: list[tuple[str, datetime.date, int, int]]) -> int:
-        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new."""
+    def _book(self, rows: list[tuple[str, datetime.date, int, int]], *, measured: bool = True) -> int:
+        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new.
+
+        ``measured``: how long the hits took to come is noted too.
+        """
         row = self._connection.execute(
             INSERT_HITS,
             {
@@ -373,6 +378,7 @@ class Store:
                 "days": [r[1] for r in rows],
                 "accepted": [r[2] for r in rows],
                 "dead_lettered": [r[3] for r in rows],
+                "measured": measured,
             },
         ).fetchone()
         return int(row[0]) if row else 0

@@ -54,6 +54,7 @@ minute as (
            greatest(0, extract(epoch from sum(now() - received_at)) * 1000)::bigint,
            greatest(0, extract(epoch from now() - min(received_at)) * 1000)::bigint, max(received_at)
     from arrived
+    where %(measured)s
     having count(*) > 0
     on conflict (minute) do update set
         hits = m.hits + excluded.hits,
@@ -68,7 +69,7 @@ late as (
         select date_trunc('hour', received_at, 'UTC') as hour_starts_at, site_id, count(*) as hits,
                extract(epoch from now() - min(received_at))::bigint as longest_seconds
         from arrived
-        where received_at < now() - interval '60 s'
+        where %(measured)s and received_at < now() - interval '60 s'
         group by 1, 2
     ) as a
     join sites s using (site_id)
