@@ -19,7 +19,7 @@ from services.hit import RawHit
 from services.logs import make_logger
 from services.pixel.collect import Accepted, Collector, Headers
 from services.pixel.parameters import query_parameters
-from services.sealing import SessionKeys
+from services.session_keys import SessionKeys
 from services.settings import Settings, load_settings
 
 HITS = 40_000

@@ -5,7 +5,7 @@
 
 Raw hits travel in *groups*: one entry of the stream holds the hits that were made durable together.
 A group is a msgpack array whose first fields stand in clear and name no person (who wrote it, its number,
-how many hits of which site and day, what the pixel left out and why), and the sealed
+how many hits of which site and day, what the pixel left out and why, since when it runs), and the sealed
 list of raw hits. The clear part closes the ledger even where the sealed part can no longer be read.
 
 ``decode_group`` and ``open_group`` raise ``UndecodableEntry`` on any bytes that are not such a group,
@@ -42,6 +42,7 @@ Site = Annotated[str, msgspec.Meta(max_length=253)]
 Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+UnixTime = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000_000)]  # microseconds, UTC
 
 
 class UndecodableEntry(Exception):
@@ -56,7 +57,7 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An accepted hit before enrichment. Lives in memory, and sealed on the stream; never in a log."""
 
     hit_id: Id
-    received_at_us: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000_000)]  # Unix time, UTC
+    received_at_us: UnixTime
     day: Day  # date in the reporting time zone
     site: Site
     url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
@@ -134,6 +135,16 @@ class LeftOut(msgspec.Struct, frozen=True, array_like=True):
     hits: Count
 
 
+class Alive(msgspec.Struct, frozen=True, array_like=True):
+    """A pixel's sign of life: a stretch of its run in which it could take hits, up to the moment of the group."""
+
+    stretch: Annotated[
+        int, msgspec.Meta(ge=1, le=2**31 - 1)
+    ]  # 1, 2, 3 … within a run: a new one after a break
+    since_us: UnixTime
+    at_us: UnixTime
+
+
 class Group(msgspec.Struct, frozen=True, array_like=True):
     """What one entry of the stream says in clear, and the sealed hits."""
 
@@ -148,6 +159,10 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     # Hits that this run had made durable before: tells how many a lost group held. None: of an earlier version, which
     # passes over it in turn.
     hits_before: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    # None: another group said it a moment ago, or of an earlier version.
+    alive: Alive | None = None
+    # Of hits of the past: under which key their sessions are derived, never under that of a live day.
+    one_off_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{10}-[0-9a-f]{16}$")] | None = None
 
     @property
     def hits(self) -> int:
@@ -171,9 +186,14 @@ _hits_decoder = msgspec.msgpack.Decoder(list[RawHit])
 _first_decoder = msgspec.msgpack.Decoder(list[Any])
 
 
-def _context(pixel_id: bytes, seq: int, key_name: str) -> bytes:
-    """What the seal is bound to: a sealed list cannot be moved to another group."""
-    return b"footfall|%d|%s|%d|%s" % (VERSION, pixel_id, seq, key_name.encode())
+def _context(pixel_id: bytes, seq: int, key_name: str, one_off_key: str | None) -> bytes:
+    """What the seal is bound to: a sealed list cannot be moved to another group, nor an import among live hits."""
+    context = b"footfall|%d|%s|%d|%s" % (VERSION, pixel_id, seq, key_name.encode())
+    return context if one_off_key is None else b"%s|%s" % (context, one_off_key.encode())
+
+
+def _context_of(group: Group) -> bytes:
+    return _context(group.pixel_id, group.seq, group.key_name, group.one_off_key)
 
 
 def encode_group(
@@ -186,6 +206,8 @@ def encode_group(
     left_out: list[LeftOut] | None = None,
     abandoned: list[int] | None = None,
     hits_before: int | None = None,
+    alive: Alive | None = None,
+    one_off_key: str | None = None,
 ) -> bytes:
     """The bytes of one stream entry."""
     counts = Counter((hit.site, hit.day) for hit in hits)
@@ -197,10 +219,12 @@ def encode_group(
         accepted=[Accepted(site, day, number) for (site, day), number in counts.items()],
         left_out=left_out or [],
         abandoned=abandoned or [],
-        sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name))
+        sealed=sealer.seal(key_name, _encoder.encode(hits), _context(pixel_id, seq, key_name, one_off_key))
         if hits
         else b"",
         hits_before=hits_before,
+        alive=alive,
+        one_off_key=one_off_key,
     )
     return _encoder.encode(group)
 
@@ -214,11 +238,12 @@ def reseal_group(data: bytes, key_name: str, sealer: Sealer) -> bytes:
     group = decode_group(data)
     if group.key_name == key_name or not group.sealed:
         return data
-    plain = sealer.unseal(group.key_name, group.sealed, _context(group.pixel_id, group.seq, group.key_name))
+    plain = sealer.unseal(group.key_name, group.sealed, _context_of(group))
     if plain is None:
         raise UndecodableEntry("seal")
-    sealed = sealer.seal(key_name, plain, _context(group.pixel_id, group.seq, key_name))
-    return _encoder.encode(msgspec.structs.replace(group, key_name=key_name, sealed=sealed))
+    resealed = msgspec.structs.replace(group, key_name=key_name)
+    sealed = sealer.seal(key_name, plain, _context_of(resealed))
+    return _encoder.encode(msgspec.structs.replace(resealed, sealed=sealed))
 
 
 def _real_days(group: Group) -> bool:
@@ -260,8 +285,7 @@ def open_group(group: Group, sealer: Sealer) -> list[RawHit]:
         if group.accepted:
             raise UndecodableEntry("empty")
         return []
-    context = _context(group.pixel_id, group.seq, group.key_name)
-    plain = sealer.unseal(group.key_name, group.sealed, context)
+    plain = sealer.unseal(group.key_name, group.sealed, _context_of(group))
     if plain is None:
         raise UndecodableEntry("seal")
     try:

@@ -90,6 +90,7 @@ class StreamLook(NamedTuple):
     groups: list[Group]
     entries: int
     entries_read: int
+    oldest_s: float | None  # Unix time at which Redis took the oldest entry; None: there is none
 
 
 class HitStream:
@@ -188,10 +189,13 @@ class HitStream:
         entries = self.length()
         entries_read = size = 0
         start = "-"
+        oldest_s: float | None = None
         while size < LOOK_BYTES and entries_read < LOOK_ENTRIES:
             rows = self._redis.xrange(STREAM, min=start, count=LOOK_AT_ONCE)
             if not rows:
                 break
+            if oldest_s is None:
+                oldest_s = entry_time_s(rows[0][0].decode())
             for _, fields in rows:
                 data = _group_of(fields)
                 size += len(data) + 100
@@ -199,7 +203,7 @@ class HitStream:
                     groups.append(decode_group(data))
             entries_read += len(rows)
             start = f"({rows[-1][0].decode()}"
-        return StreamLook(groups, max(entries, entries_read), entries_read)
+        return StreamLook(groups, max(entries, entries_read), entries_read, oldest_s)
 
     def length(self) -> int:
         """Entries on the stream, read or not."""

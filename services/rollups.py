@@ -13,7 +13,7 @@ from typing import LiteralString, NamedTuple
 REFRESH_LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
 # Raise it with each migration that adds a rollup, there in `installation.rollups` too: a refresh of the version
 # before would leave the new table empty, and is refused.
-ROLLUPS_VERSION = 3
+ROLLUPS_VERSION = 4
 
 
 class Measure(NamedTuple):
@@ -82,7 +82,7 @@ class Rollup(NamedTuple):
     # All dimensions are the client's (country, browser …). A session has one client but for rare cases, so that such
     # rollups are counted from the few rows of ``touched_clients`` and cost next to nothing a hit.
     of_client: bool = False
-    # What makes several cells of one hit, where it does.
+    # What makes several cells of one hit, or none, where it does.
     each: LiteralString = ""
 
 
@@ -116,4 +116,12 @@ ROLLUPS = (
     ),
     Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",), of_client=True),
     Rollup("missing", ("page_id", "referrer_id"), "is_pageview and status in (404, 410)", ("pageviews",)),
+    Rollup(
+        "posts",
+        ("page_id", "span_hours"),
+        measures=("pageviews",),
+        # A post is made, and its earlier hits are counted, under REFRESH_LOCK (services.rollup.posts).
+        each="join post_spans on post_page_id = page_id"
+        " and received_at >= span_begins_at and received_at < span_ends_at",
+    ),
 )

@@ -2,8 +2,7 @@
 
 *Sealing keys*, one an hour (UTC): the pixel seals address and User-Agent (and all else of a raw hit) under
 it; the enricher destroys it when its hour is enriched, which makes every copy of the stream unreadable.
-*Session keys*, one a day (reporting time zone): the enricher derives session ids under it and destroys it
-when the day's hits are enriched.
+*Session keys*, one a day or an import: see ``services.session_keys``.
 
 A key is a file of 32 bytes in KEY_DIR, shared by all processes of a machine. It is made by whoever needs it
 first (link(2) lets one of several win) and on disk before it is used. Destroyed means: shortened, which is
@@ -14,16 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import os
 import re
 import secrets
-import threading
 import time
-import uuid
 from collections.abc import Collection
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,11 +33,10 @@ HOURS_AHEAD = 24  # how far a clock may have run ahead
 # A group sealed at the end of an hour may reach the stream a little later: the pixel gives up after 2 s.
 SEALING_GRACE_SECONDS = 60
 GRACE = datetime.timedelta(seconds=SEALING_GRACE_SECONDS)
-# Contract guarantee 3: a day's key is destroyed at the latest 6 h after the day's end.
-SESSION_KEY_LATEST = datetime.timedelta(hours=6)
 
 
-_NAME = re.compile(r"[0-9]{10}|[0-9]{4}-[0-9]{2}-[0-9]{2}")  # an hour, a day
+# An hour, a day, an import (services.session_keys).
+_NAME = re.compile(r"[0-9]{10}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{10}-[0-9a-f]{16}")
 
 
 class KeyFiles:
@@ -242,79 +236,3 @@ class SealingKeys:
         for name in [name for name in self._ciphers if self._files.read(name) is None]:
             del self._ciphers[name]  # destroyed here or by another process
         return destroyed
-
-
-class SessionKeys:
-    """Derives session ids under the key of a day. ``destroy_late`` may be called from another thread."""
-
-    def __init__(self, directory: Path, timezone: ZoneInfo) -> None:
-        self._files = KeyFiles(directory, "session")
-        self._timezone = timezone
-        self._keys: dict[str, bytes | None] = {}
-        self._destroying = threading.Lock()  # or a key read just before would stay in memory for a round
-
-    def end_of(self, day: str) -> datetime.datetime:
-        """The moment at which a day ends, UTC."""
-        after = datetime.date.fromisoformat(day) + datetime.timedelta(days=1)
-        # In UTC, where 6 h later are 6 h: by the zone's own clock they are 5 or 7 when the clocks change.
-        return datetime.datetime.combine(after, datetime.time(), self._timezone).astimezone(datetime.UTC)
-
-    def _key(self, day: str, now: datetime.datetime) -> bytes | None:
-        keys = self._keys
-        if day not in keys:
-            if len(keys) > 400:
-                keys.clear()
-            # Too late to begin: a key made now would outlive the promise.
-            open_until = self.end_of(day) + SESSION_KEY_LATEST
-            keys[day] = self._files.get_or_make(day) if now < open_until else self._files.read(day)
-        return keys[day]
-
-    def session_id(
-        self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
-    ) -> uuid.UUID | None:
-        """The session of a person on a site on a day; None when the day's key is destroyed.
-
-        Keyed BLAKE2b, 128 bits. Parts are joined by their lengths, so that no two lists join to one text.
-        """
-        key = self._key(day, now)
-        if key is None:
-            return None
-        parts = (site.encode(), address.encode(), user_agent.encode())
-        digest = hashlib.blake2b(digest_size=16, key=key, person=b"footfall session")
-        digest.update(b"%d,%d|" % (len(parts[0]), len(parts[1])))
-        digest.update(b"".join(parts))
-        number = int.from_bytes(digest.digest(), "big")
-        # Version 8 (RFC 9562: made by a rule of our own), which uuid.UUID knows from Python 3.14 on only.
-        return uuid.UUID(int=number & ~(0xF000 << 64 | 0xC000 << 48) | (0x8000 << 64 | 0x8000 << 48))
-
-    def destroy_ended(self, now: datetime.datetime, oldest_entry_s: float | None) -> list[str]:
-        """Destroy the keys of days that are over and enriched, and that nobody holds; their names."""
-        enriched_until = (
-            now if oldest_entry_s is None else datetime.datetime.fromtimestamp(oldest_entry_s, datetime.UTC)
-        )
-        destroyed = []
-        with self._destroying:
-            for day in self._files.names():
-                enriched = self.end_of(day) + GRACE < min(now, enriched_until)
-                if enriched and not self._files.is_held(day) and self._files.destroy(day):
-                    destroyed.append(day)
-            self._forget_destroyed()
-        return destroyed
-
-    def destroy_late(self, now: datetime.datetime) -> list[str]:
-        """Destroy the keys of days that ended 6 h ago, whoever waits for them; their names."""
-        # One minute early: "at the latest 6 h after its end" must hold for a slow round too.
-        latest = SESSION_KEY_LATEST - GRACE
-        with self._destroying:
-            days = [day for day in self._files.names() if self.end_of(day) + latest < now]
-            destroyed = [day for day in days if self._files.destroy(day)]
-            self._forget_destroyed()
-        return destroyed
-
-    def _forget_destroyed(self) -> None:
-        """Keep in memory what is a key on disk; what is destroyed, here or by another process, is looked up anew.
-
-        So is a day that had no key: a clock that ran ahead for a moment made it late for that moment only.
-        """
-        known = self._keys.copy()
-        self._keys = {day: key for day, key in known.items() if key and self._files.read(day) == key}

@@ -82,6 +82,7 @@ def encode(
     key_name: str | None = None,
     left_out: list[LeftOut] | None = None,
     abandoned: list[int] | None = None,
+    one_off_key: str | None = None,
 ) -> bytes:
     """A group's bytes, as the pixel writes them at ``NOW``."""
     return encode_group(
@@ -92,6 +93,7 @@ def encode(
         sealer=sealer,
         left_out=left_out,
         abandoned=abandoned,
+        one_off_key=one_off_key,
     )
 
 

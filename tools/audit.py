@@ -21,7 +21,8 @@ import redis
 
 from services.hit_stream import STREAM, entry_time_s
 from services.retention import first_kept_day
-from services.sealing import SEALING_GRACE_SECONDS, SESSION_KEY_LATEST, KeyFiles, SessionKeys, hour_end_s
+from services.sealing import SEALING_GRACE_SECONDS, KeyFiles, hour_end_s
+from services.session_keys import ONE_OFF_KEY_LATEST, SESSION_KEY_LATEST, SessionKeys, one_off_key_end
 from services.settings import CATALOGUE, Settings, SettingsError, load_settings
 from tools.audit_catalogue import Catalogue, load_catalogue, matches
 from tools.stack import NoStack, data_dir, running_urls
@@ -200,9 +201,15 @@ def keys(client: Any, settings: Settings, now: datetime.datetime) -> Iterator[It
     """Keys that are alive, their ages, and whether any has outlived what it is for."""
     oldest = client.xrange(STREAM, count=1)
     enriched_until_s = entry_time_s(oldest[0][0].decode()) if oldest else now.timestamp()
-    for files, end_of, latest_s in (
-        (KeyFiles(settings.key_dir, "seal"), hour_end_s, 0.0),
-        (KeyFiles(settings.key_dir, "session"), _day_end_s(settings), SESSION_KEY_LATEST.total_seconds()),
+    for files, end_of, latest, latest_is in (
+        (KeyFiles(settings.key_dir, "seal"), hour_end_s, None, ""),
+        (
+            KeyFiles(settings.key_dir, "session"),
+            _day_end_s(settings),
+            SESSION_KEY_LATEST,
+            "6 h after its day",
+        ),
+        (KeyFiles(settings.key_dir, "import"), _made_until_s, ONE_OFF_KEY_LATEST, "6 h after its hour"),
     ):
         for path in sorted(settings.key_dir.glob(f"{files.path('*').name}")):
             name = path.stem.partition("-")[2]
@@ -211,10 +218,12 @@ def keys(client: Any, settings: Settings, now: datetime.datetime) -> Iterator[It
             over_s = now.timestamp() - end_of(name)
             is_enriched = enriched_until_s > end_of(name) + SEALING_GRACE_SECONDS + LATE_S
             problem = ""
-            if is_enriched and over_s > SEALING_GRACE_SECONDS + LATE_S and not files.is_held(name):
+            is_for_an_import = end_of is _made_until_s  # which ends when it ends, not with the hour
+            is_over = is_enriched and over_s > SEALING_GRACE_SECONDS + LATE_S and not is_for_an_import
+            if is_over and not files.is_held(name):
                 problem = "alive although its time is over and nothing of it waits"
-            if latest_s and over_s > latest_s + LATE_S:
-                problem = "alive more than 6 h after its day"
+            if latest and over_s > latest.total_seconds() + LATE_S:
+                problem = f"alive more than {latest_is}"
             state = f"over for {over_s / 3_600:.1f} h" if over_s > 0 else "in use"
             held = ", held for a spool" if files.is_held(name) else ""
             yield Item("keys", path.stem, f"made {_moment(path.stat().st_mtime)}, {state}{held}", problem)
@@ -222,6 +231,10 @@ def keys(client: Any, settings: Settings, now: datetime.datetime) -> Iterator[It
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & wanted:
             yield Item("keys", path.name, f"mode {mode:o}", "others than its owner can get at it")
+
+
+def _made_until_s(name: str) -> float:
+    return one_off_key_end(name).timestamp()
 
 
 def _day_end_s(settings: Settings) -> Callable[[str], float]:

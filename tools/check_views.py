@@ -16,6 +16,9 @@ SHOWN: dict[str, tuple[LiteralString, ...]] = {
     "page_id": ("host", "path"),
     "referrer_id": ("source", "referrer"),
 }
+# For a rollup whose hits are told by their page's number, which `hits` does not show.
+NUMBERED: LiteralString = """
+        left join (select page_id, site, host, path from pages join sites using (site_id)) g using (site, host, path)"""
 VIEWS: dict[str, LiteralString] = {"rollup_hours": "hourly_traffic"}
 NOT_SHOWN = {("missing", "source")}  # a missing page is shown by referrer alone
 WHAT_TO_DO = "the view was changed: its definition is in migrations/"
@@ -69,6 +72,7 @@ def shown_statement(rollup: Rollup) -> LiteralString:
         )
     )
     measures = rollup.measures
+    numbered: LiteralString = NUMBERED if "page_id" in rollup.each else ""
     return f"""
 select {key}, {", ".join(f"sum({name}) as {name}" for name in measures)}
 from (
@@ -76,11 +80,11 @@ from (
     union all
     select {key}, {", ".join(f"-({MEASURES[name].plain})" for name in measures)}
     from (
-        select h.*,
+        select h.*, {"page_id," if numbered else ""}
                h.event = 'pageview' and not h.is_bot and not h.is_me as is_pageview,
                h.event <> 'pageview' and not h.is_bot and not h.is_me as is_event,
                date_bin('1 hour', h.received_at, h.day::timestamp at time zone i.report_timezone) as hour_starts_at
-        from hits h cross join installation i
+        from hits h cross join installation i {numbered}
         where h.day = %(day)s and {COUNTED}
     ) as h {rollup.each}
     where {rollup.where}

@@ -43,7 +43,13 @@ class _Anonymous:
     """No request of the vocabulary has a session."""
 
     def session_id(
-        self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
+        self,
+        day: str,
+        site: str,
+        address: str,
+        user_agent: str,
+        now: datetime.datetime,
+        one_off_key: str | None = None,
     ) -> uuid.UUID | None:
         return None
 

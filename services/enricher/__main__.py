@@ -32,7 +32,8 @@ from services.key_files import read_password
 from services.logs import Logger, make_logger
 from services.memory import forbid_core_dumps
 from services.metrics import EnricherMetrics
-from services.sealing import SealingKeys, SessionKeys
+from services.sealing import SealingKeys
+from services.session_keys import SessionKeys
 from services.settings import Settings, SettingsError, load_settings
 
 

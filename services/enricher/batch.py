@@ -23,6 +23,14 @@ _PERSON = ("address", "user_agent")
 TOO_LATE = "too-late"  # the reason of hits of sealed days: no error, the retention at work
 
 
+class Sign(NamedTuple):
+    """A stretch of a pixel's run, as far as its group knows it."""
+
+    stretch: int
+    began_at: datetime.datetime
+    last_at: datetime.datetime
+
+
 class Bot(NamedTuple):
     """What a letter keeps of a bot, so that it is not taken for a person when it is replayed."""
 
@@ -55,6 +63,7 @@ class Work:
     hits: list[Hit] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     ahead: int = 0  # hits whose pixel's clock was ahead
+    sign: Sign | None = None  # that the pixel ran, where the group says it
 
     def bury(self, raw: RawHit, reason: str, error: str | None, bot: Bot | None) -> None:
         """Set one hit aside."""
@@ -159,6 +168,22 @@ def _in_time(work: Work, group: Group, raw_hits: list[RawHit], limits: TimeLimit
     return in_time
 
 
+def _moment(unix_us: int) -> datetime.datetime:
+    return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=unix_us)
+
+
+def _sign_of(group: Group, limits: TimeLimits) -> Sign | None:
+    """What the group says of its pixel's run; ahead of the clock as said now, of sealed days not at all."""
+    if group.alive is None:
+        return None
+    ahead_us = group.alive.at_us - limits.now_us if group.alive.at_us > limits.latest_us else 0
+    began_at = _moment(max(0, group.alive.since_us - ahead_us))
+    last_at = _moment(group.alive.at_us - ahead_us)
+    if last_at.date().isoformat() < limits.first_kept_day:  # a pixel that did not know the time
+        return None
+    return Sign(group.alive.stretch, min(began_at, last_at), last_at)
+
+
 def _bot_of(enricher: Enricher, raw: RawHit) -> Bot | None:
     """The bot that sent it; None: a person, or telling that is what broke."""
     try:
@@ -178,7 +203,7 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits
         group = decode_group(entry.data)
     except UndecodableEntry as error:
         return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
-    work = Work(entry, group)
+    work = Work(entry, group, sign=_sign_of(group, limits))
     try:
         raw_hits = open_group(group, sealer)
     except UndecodableEntry as error:
@@ -186,7 +211,7 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits
         return work
     for raw in _in_time(work, group, raw_hits, limits):
         try:
-            work.hits.append(enricher.enrich(raw, limits.now))
+            work.hits.append(enricher.enrich(raw, limits.now, group.one_off_key))
             work.raw_hits.append(raw)
         except CannotEnrich as error:
             work.bury(raw, str(error), None, _bot_of(enricher, raw))

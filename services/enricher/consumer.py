@@ -27,7 +27,8 @@ from services.hit import Hit
 from services.hit_stream import Entry, HitStream, entry_time_s
 from services.logs import Logger
 from services.metrics import EnricherMetrics
-from services.sealing import SealingKeys, SessionKeys
+from services.sealing import SealingKeys
+from services.session_keys import SessionKeys
 
 # A batch costs some 4 ms whatever it holds. The first hit after a quiet moment is stored at once; under load
 # batches keep this apart, so that many hits share one (at 5,000 hits/s: 60 µs a hit less than one after the other).
@@ -328,7 +329,8 @@ class Consumer:
             metrics.hits.labels(fate).inc(number)
         now_s = time.time()
         for work in works:
-            if work.raw_hits:
+            is_of_the_past = work.group is not None and work.group.one_off_key is not None
+            if work.raw_hits and not is_of_the_past:
                 metrics.delay_seconds.observe(max(0.0, now_s - work.raw_hits[0].received_at_us / 1_000_000))
         if written.dead_lettered:
             self._report_letters([letter for work in works for letter in work.dead_letters])

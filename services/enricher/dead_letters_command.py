@@ -13,7 +13,7 @@ from services.enricher.agents import Agents
 from services.enricher.dead_letters import Heap, Replay, Replayed, Which, drop, heaps
 from services.enricher.enrich import Enricher
 from services.enricher.sources import sources_of
-from services.sealing import SessionKeys
+from services.session_keys import SessionKeys
 from services.settings import Settings
 
 USAGE = "write nothing, JSON=1, REPLAY=… or DROP=…, each with all, a reason or the id of a letter"

@@ -35,10 +35,16 @@ class CannotEnrich(Exception):
 
 
 class SessionIds(Protocol):
-    """Derives session ids; see ``services.sealing.SessionKeys``."""
+    """Derives session ids; see ``services.session_keys.SessionKeys``."""
 
     def session_id(
-        self, day: str, site: str, address: str, user_agent: str, now: datetime.datetime
+        self,
+        day: str,
+        site: str,
+        address: str,
+        user_agent: str,
+        now: datetime.datetime,
+        one_off_key: str | None = None,
     ) -> uuid.UUID | None: ...
 
 
@@ -94,8 +100,8 @@ class Enricher:
         """What a User-Agent says."""
         return self._agents.agent_of(user_agent)
 
-    def enrich(self, raw: RawHit, now: datetime.datetime) -> Hit:
-        """The hit. Raises ``CannotEnrich``."""
+    def enrich(self, raw: RawHit, now: datetime.datetime, one_off_key: str | None = None) -> Hit:
+        """The hit; ``one_off_key`` names the key of the import that it is of. Raises ``CannotEnrich``."""
         page = self._page_of(raw.url)
         title, is_missing = self._title_of(raw.title)
         status = 404 if raw.status is None and is_missing else raw.status
@@ -104,7 +110,9 @@ class Enricher:
         agent = self._agents.agent_of(raw.user_agent)
         session_id = None
         if not raw.anonymous:
-            session_id = self._sessions.session_id(raw.day, raw.site, raw.address, raw.user_agent, now)
+            session_id = self._sessions.session_id(
+                raw.day, raw.site, raw.address, raw.user_agent, now, one_off_key
+            )
         parameters = page.parameters
         return Hit(
             hit_id=uuid.UUID(bytes=raw.hit_id),

@@ -11,7 +11,7 @@ import threading
 import time
 
 from services.logs import Logger
-from services.sealing import SessionKeys
+from services.session_keys import SessionKeys
 
 # The key goes a minute before its time, which leaves room for this.
 EVERY_S = 5.0

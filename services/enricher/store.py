@@ -31,6 +31,7 @@ BOOK_LEFT_OUT = load_sql(_SQL / "book_left_out.sql")
 TAKE_LETTERS = load_sql(_SQL / "take_letters.sql")
 NOTE_LOOK = load_sql(_SQL / "note_look.sql")
 NOTE_PENDING = load_sql(_SQL / "note_pending.sql")
+NOTE_SIGNS = load_sql(_SQL / "note_signs.sql")
 BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
@@ -174,7 +175,10 @@ class Store:
             for part in group.accepted
         ]
         with self._connection.transaction():
-            self._connection.execute(NOTE_LOOK, {"entries": look.entries, "entries_read": look.entries_read})
+            self._connection.execute(
+                NOTE_LOOK,
+                {"entries": look.entries, "entries_read": look.entries_read, "oldest_s": look.oldest_s},
+            )
             self._connection.execute("delete from pending_groups")
             if rows:
                 sites, days, pixels, seqs, hits = (list(column) for column in zip(*rows, strict=True))
@@ -199,6 +203,7 @@ class Store:
         self._limit.check(letters, len(hits))  # here, where only what was not buried before is left
         self._bury(letters)
         self._book_left_out(new)
+        self._note_signs(works)
         if not hits and not letters:
             return Written(0, 0, 0, sum(1 for work in works if work.group) - len(new))
         self._copy([rows[id(hit)] for hit in hits])
@@ -297,6 +302,21 @@ class Store:
                 },
             )
 
+    def _note_signs(self, works: list[Work]) -> None:
+        """Note from when until when pixels ran. A group that came before changes nothing."""
+        rows = [(work.group.pixel_id, *work.sign) for work in works if work.group and work.sign]
+        if rows:
+            pixels, stretches, began, last = (list(column) for column in zip(*rows, strict=True))
+            self._connection.execute(
+                NOTE_SIGNS,
+                {
+                    "pixels": [uuid.UUID(bytes=pixel_id) for pixel_id in pixels],
+                    "stretches": stretches,
+                    "began": began,
+                    "last": last,
+                },
+            )
+
     def _rows(self, hits: list[Hit]) -> list[Row]:
         """As they are copied."""
         fields = [msgspec.structs.astuple(hit) for hit in hits]
@@ -342,10 +362,15 @@ class Store:
         # An entry without a group was accepted by nobody who could tell: it stands for one hit.
         unknown = [(lt.site, lt.day, lt.hits, lt.hits) for lt in letters if lt.site == ""]
         dead = [(lt.site, lt.day, 0, lt.hits) for lt in letters if lt.site != ""]
-        return self._book([*accepted, *unknown, *dead])
+        # Hits of the past are not late: nobody waited for them.
+        measured = not any(work.group and work.group.one_off_key for work in works)
+        return self._book([*accepted, *unknown, *dead], measured=measured)
 
-    def _book(self, rows: list[tuple[str, datetime.date, int, int]]) -> int:
-        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new."""
+    def _book(self, rows: list[tuple[str, datetime.date, int, int]], *, measured: bool = True) -> int:
+        """Store what was copied, book site, day, accepted and dead-lettered; the number of rows that were new.
+
+        ``measured``: how long the hits took to come is noted too.
+        """
         row = self._connection.execute(
             INSERT_HITS,
             {
@@ -353,6 +378,7 @@ class Store:
                 "days": [r[1] for r in rows],
                 "accepted": [r[2] for r in rows],
                 "dead_lettered": [r[3] for r in rows],
+                "measured": measured,
             },
         ).fetchone()
         return int(row[0]) if row else 0

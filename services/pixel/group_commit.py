@@ -24,6 +24,7 @@ from redis.exceptions import RedisError, ResponseError
 from services.hit import (
     MAX_GROUP_BYTES,
     MAX_GROUP_HITS,
+    Alive,
     LeftOut,
     RawHit,
     UndecodableEntry,
@@ -32,6 +33,7 @@ from services.hit import (
 )
 from services.hit_stream import FIELD, STREAM, entry_order
 from services.logs import Logger, place_of
+from services.pixel.signs import Signs
 from services.pixel.spool import Spool, SpoolFull
 from services.sealing import KeyHolds, SealingKeys
 
@@ -120,6 +122,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._pixel_id = uuid.uuid4().bytes
         self._seq = 0
+        self._signs = Signs()
         self._abandoned: list[int] = []
         self._queue: list[_Gathering] = []
         self._waiting_hits = 0
@@ -163,6 +166,8 @@ class GroupCommit:
                 await self._commit(self._queue.pop(0))
                 if self.spooling and not self._stopping:
                     await asyncio.sleep(SPOOL_APART_S)
+            elif self._signs.beat_is_due:
+                await self._commit(_Gathering(self._loop, self._answer_late))
             elif self._left_out and now >= next_left_out:
                 next_left_out = now + LEFT_OUT_EVERY_S
                 await self._commit_left_out()
@@ -197,22 +202,27 @@ class GroupCommit:
     async def _commit(self, group: _Gathering) -> None:
         left_out, self._left_out = self._left_out, Counter()
         seq = self._seq = self._seq + 1
+        alive = self._signs.for_group()
         stored = False
         try:
             if not group.done.done():  # else all were told that it cannot be made durable
-                stored = await self._store(group, seq, left_out)
+                stored = await self._store(group, seq, left_out, alive)
         except OSError as error:  # no key can be made: KEY_DIR is full, gone, or not ours
             self._log.error("no-sealing-key", error=type(error).__name__, reason=error.strerror or str(error))
         except Exception as error:  # whatever one group did: the next requests must not wait for ever
             self._log.error("group-failed", error=type(error).__name__, place=place_of(error))
         finally:
             self._settle(group, seq, left_out, stored)
+            if stored and alive:
+                self._signs.became_durable(alive)
 
-    async def _store(self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]]) -> bool:
+    async def _store(
+        self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], alive: Alive | None
+    ) -> bool:
         """Whether the group is on disk, in Redis or in the spool."""
         is_late = self._loop.time() - group.began_s > QUEUE_WITHIN_S
         key_name = self._sealer.usable_name(time.time())
-        data = self._encode(group.hits, seq, key_name, left_out)
+        data = self._encode(group.hits, seq, key_name, left_out, alive)
         while True:
             if not (is_late or self.spooling) and await self._send([data], SEND_WITHIN_S):
                 return True
@@ -245,7 +255,12 @@ class GroupCommit:
         group.answer(stored=False)
 
     def _encode(
-        self, hits: list[RawHit], seq: int, key_name: str, left_out: Counter[tuple[str, str, str, str]]
+        self,
+        hits: list[RawHit],
+        seq: int,
+        key_name: str,
+        left_out: Counter[tuple[str, str, str, str]],
+        alive: Alive | None,
     ) -> bytes:
         return encode_group(
             hits,
@@ -256,6 +271,7 @@ class GroupCommit:
             left_out=[LeftOut(*key, number) for key, number in left_out.items()],
             abandoned=self._abandoned,
             hits_before=self.hits,
+            alive=alive,
         )
 
     async def _send(self, groups: list[bytes], within_s: float) -> str:
@@ -298,8 +314,9 @@ class GroupCommit:
 
     async def _put_in_spool(self, data: bytes, key_name: str, days: set[str]) -> bool:
         """Whether the group is in the spool. Raises OSError when its keys cannot be held."""
-        self._holding = True
-        self._holds.hold({key_name}, days)
+        if days:  # else it is a beat, in which nothing is sealed
+            self._holding = True
+            self._holds.hold({key_name}, days)
         try:
             await asyncio.to_thread(self._spool.append, data)
         except SpoolFull:

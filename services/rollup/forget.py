@@ -7,7 +7,8 @@ all kept days belongs to no hit, and nobody can name it but an enricher whose hi
 an enricher opens its hits' days before it numbers them, and opening a day takes the lock that each batch here holds:
 either its day is seen here as the oldest one kept, or its numbers are looked up after the batch.
 
-Rollups name pages, referrers and titles of hits: what no rollup names, and no hit has, none will name.
+Rollups name pages, referrers and titles of hits: what no rollup names, and no hit has, none will name. Posts name
+their pages, which may have no hit yet.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ NUMBERED = (
         "pages",
         "page_id",
         (
+            "posts",
             "rollup_titles",
             *_rollups_by("page_id"),
             *(table.name for table in SESSION_TABLES if "page_id" in table.dimensions),

@@ -16,6 +16,7 @@ import psycopg
 from services.database import make_partitions
 from services.logs import frames_of, place_of
 from services.rollup import country, sessions, upkeep
+from services.rollup.disk import disk_space, note_disk
 from services.rollup.download import NotFetched
 from services.rollup.parts import LockNotHadError, Parts
 from services.rollup.refresh import MAX_HITS, oldest_pending_age_s, refresh
@@ -38,6 +39,8 @@ UPKEEP_EVERY_S = 3_600.0
 SESSIONS_EVERY_S = sessions.APART_S
 # After a failure too: neither DB-IP nor MaxMind is to be asked more often.
 COUNTRY_EVERY_S = 86_400.0
+# Fine enough to see what filled a disk in an hour; 2,000 rows a week.
+DISK_EVERY_S = 300.0
 # What is expected to go wrong: a server away, a lock not had. Anything else is logged with its place.
 EXPECTED = (psycopg.OperationalError, NotFetched)
 
@@ -133,12 +136,14 @@ def _keep_up(parts: Parts) -> bool:
     made = make_partitions(connection)
     forgotten = upkeep.forget_old_groups(connection)
     emptied = upkeep.empty_old_letters(connection, parts.settings.retention_days)
-    if made or forgotten or emptied:
+    facts = upkeep.forget_old_facts(connection, parts.settings.retention_days)
+    if made or forgotten or emptied or facts:
         parts.log.info(
             "upkeep",
             partitions_made=made,
             groups_forgotten=forgotten,
             dead_letters_emptied=emptied,
+            facts_forgotten=facts,
         )
     upkeep.tidy(connection, parts.settings.retention_days, parts.metrics, parts.log)
     return False
@@ -151,6 +156,12 @@ def _count_sessions(parts: Parts) -> bool:
         parts.metrics.sessions_pending.set(sessions.oldest_mark_age_s(connection))
     if parts.pace.is_due(time.monotonic()):
         parts.pace.count(connection, parts.metrics)
+    return False
+
+
+def _look_at_disk(parts: Parts) -> bool:
+    """How much of it is left."""
+    note_disk(parts.open_connection(), disk_space(parts.settings.key_dir))
     return False
 
 
@@ -177,6 +188,7 @@ JOBS = (
     Job("refresh", _refresh, REFRESH_QUEUE, When(REFRESH_EVERY_S, on_hits=True)),
     Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S, SLOW_WITHIN_S)),
     Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S, SLOW_WITHIN_S)),
+    Job("disk", _look_at_disk, UPKEEP_QUEUE, When(DISK_EVERY_S)),
     Job(
         "country",
         _refresh_country,

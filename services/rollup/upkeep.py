@@ -22,7 +22,12 @@ from services.rollups import REFRESH_LOCK
 # A group's number is needed for as long as its entry could come again: Redis would have to be away that long.
 KEEP_GROUP_NUMBERS = datetime.timedelta(days=14)
 KEEP_LAST_NUMBERS = datetime.timedelta(days=400)
-FORGET_GROUPS = load_sql(Path(__file__).with_name("sql") / "forget_groups.sql")
+_SQL = Path(__file__).with_name("sql")
+FORGET_GROUPS = load_sql(_SQL / "forget_groups.sql")
+FORGET_MINUTES = load_sql(_SQL / "forget_minutes.sql")
+FORGET_RUNS = load_sql(_SQL / "forget_runs.sql")
+# 43,200 rows: nobody asks for the ingest delay of a minute that is longer ago.
+KEEP_MINUTES = datetime.timedelta(days=30)
 # What an enricher took for a hit in time, just before midnight or by a clock of its own, is stored by then.
 GRACE = datetime.timedelta(hours=1)
 
@@ -104,6 +109,16 @@ def forget_old_groups(connection: Connection) -> int:
             FORGET_GROUPS, {"keep": KEEP_GROUP_NUMBERS, "keep_last": KEEP_LAST_NUMBERS}
         )
         return cursor.rowcount
+
+
+def forget_old_facts(connection: Connection, retention_days: int) -> int:
+    """Delete what is known of the pipeline's minutes, pixels' runs and late hits and grew old; how many rows."""
+    keep = datetime.timedelta(days=retention_days)
+    with connection.transaction():
+        minutes = connection.execute(FORGET_MINUTES, {"keep": KEEP_MINUTES}).rowcount
+        runs = connection.execute(FORGET_RUNS, {"keep": keep}).rowcount
+        late = connection.execute("delete from late_hits where hour_starts_at < now() - %s", [keep]).rowcount
+    return minutes + runs + late
 
 
 def empty_old_letters(connection: Connection, retention_days: int) -> int:

@@ -21,10 +21,10 @@ from services.sealing import (
     SEALING_GRACE_SECONDS,
     KeyFiles,
     KeyHolds,
-    SessionKeys,
     hour_end_s,
     hour_name,
 )
+from services.session_keys import SessionKeys
 from tests.make import NOW, make_keys
 
 UTC = ZoneInfo("UTC")

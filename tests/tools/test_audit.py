@@ -15,6 +15,7 @@ import redis
 
 from services.hit import Hit, RawHit
 from services.sealing import KeyFiles, KeyHolds, hour_name
+from services.session_keys import OneOffKeys
 from services.settings import CATALOGUE as SETTINGS
 from services.settings import Settings
 from tests.conftest import Database
@@ -276,15 +277,20 @@ def test_a_key_that_outlives_its_time_is_named(tmp_path: Path, redis_url: str) -
     KeyHolds(settings.key_dir, "pixel").hold({hour_ago(5)}, ())
     sessions.get_or_make(NOW.date().isoformat())
     sessions.get_or_make((NOW.date() - datetime.timedelta(days=3)).isoformat())
+    imports = OneOffKeys(settings.key_dir)
+    young, old = (imports.make(NOW - datetime.timedelta(hours=hours)) for hours in (3, 9))
     items = list(audit.keys(client, settings, NOW))
-    assert len(items) == 5, "those that are destroyed are none"
+    assert len(items) == 7, "those that are destroyed are none"
+    assert imports.is_alive(young)
     assert problems(iter(items)) == {
+        f"import-{old}": "alive more than 6 h after its hour",
         f"seal-{hour_ago(3)}": "alive although its time is over and nothing of it waits",
         f"session-{NOW.date() - datetime.timedelta(days=3)}": "alive more than 6 h after its day",
     }
     client.xadd("footfall:hits", {"g": b"x"}, id=f"{int((NOW.timestamp() - 4 * 3_600) * 1_000)}-1")
     assert set(problems(audit.keys(client, settings, NOW))) == {
-        f"session-{NOW.date() - datetime.timedelta(days=3)}"
+        f"session-{NOW.date() - datetime.timedelta(days=3)}",
+        f"import-{old}",
     }, "while entries of its hour wait, a key is needed"
 
 

@@ -18,7 +18,7 @@ arrived as (
     order by hit_id, staging.ctid
     -- Each day's own index on (site_id, hit_id); without it nothing conflicts, see hits_day_is_open.
     on conflict do nothing
-    returning site_id, day
+    returning site_id, day, received_at
 ),
 stored as (
     select s.site, a.day, a.hits
@@ -46,5 +46,36 @@ booked as (
 waiting as (
     insert into rollup_pending (site, day, batch_id, hits)
     select s.site, s.day, b.batch_id, s.hits from stored s, batch b
+),
+minute as (
+    insert into ingest_minutes as m (minute, hits, delay_ms_sum, delay_ms_max, newest_received_at)
+    -- A clock that is ahead makes no delay below 0.
+    select date_trunc('minute', now()), count(*),
+           greatest(0, extract(epoch from sum(now() - received_at)) * 1000)::bigint,
+           greatest(0, extract(epoch from now() - min(received_at)) * 1000)::bigint, max(received_at)
+    from arrived
+    where %(measured)s
+    having count(*) > 0
+    on conflict (minute) do update set
+        hits = m.hits + excluded.hits,
+        delay_ms_sum = m.delay_ms_sum + excluded.delay_ms_sum,
+        delay_ms_max = greatest(m.delay_ms_max, excluded.delay_ms_max),
+        newest_received_at = greatest(m.newest_received_at, excluded.newest_received_at)
+),
+late as (
+    insert into late_hits as l (hour_starts_at, site, hits, longest_seconds)
+    select a.hour_starts_at, s.site, a.hits, a.longest_seconds
+    from (
+        select date_trunc('hour', received_at, 'UTC') as hour_starts_at, site_id, count(*) as hits,
+               extract(epoch from now() - min(received_at))::bigint as longest_seconds
+        from arrived
+        where %(measured)s and received_at < now() - interval '60 s'
+        group by 1, 2
+    ) as a
+    join sites s using (site_id)
+    order by a.hour_starts_at, s.site
+    on conflict (hour_starts_at, site) do update set
+        hits = l.hits + excluded.hits,
+        longest_seconds = greatest(l.longest_seconds, excluded.longest_seconds)
 )
 select coalesce(sum(hits), 0)::int, pg_notify('footfall_hits', '') from stored

@@ -25,7 +25,8 @@ from services.hit import LeftOut, RawHit
 from services.hit_stream import FIELD, GROUP, STREAM, HitStream
 from services.hit_stream import connect as connect_redis
 from services.metrics import EnricherMetrics
-from services.sealing import SealingKeys, SessionKeys, hour_name
+from services.sealing import SealingKeys, hour_name
+from services.session_keys import SessionKeys
 from services.settings import Settings
 from tests.make import NOW, Log, encode, make_entry
 
@@ -56,6 +57,7 @@ class Bench:
         pixel: int = 1,
         left_out: list[LeftOut] | None = None,
         abandoned: list[int] | None = None,
+        one_off_key: str | None = None,
     ) -> bytes:
         """A group's bytes; pixels are told apart by numbers."""
         return encode(
@@ -66,6 +68,7 @@ class Bench:
             key_name=hour_name(time.time()),  # an older hour's key goes as soon as an enricher keeps house
             left_out=left_out,
             abandoned=abandoned,
+            one_off_key=one_off_key,
         )
 
     def put(self, *groups: bytes) -> list[str]:

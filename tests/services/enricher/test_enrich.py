@@ -20,7 +20,7 @@ from services.enricher.agents import Agents
 from services.enricher.enrich import CannotEnrich, Enricher
 from services.enricher.sources import sources_of
 from services.hit import Hit, RawHit
-from services.sealing import SessionKeys
+from services.session_keys import SessionKeys
 from tests.make import ADDRESS, DAY, NOW, NOW_US, USER_AGENT, make_raw_hit, make_settings
 from tests.strategies import raw_hits, texts
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from services import hit_stream
 from services.enricher import consumer as module
-from services.hit import Accepted, Group, LeftOut, decode_group, encode_group
+from services.hit import Accepted, Alive, Group, LeftOut, decode_group, encode_group
 from services.hit_stream import FIELD, STREAM
 from services.pixel.spool import Spool
 from services.sealing import hour_name
@@ -256,13 +256,14 @@ class OldGroup(msgspec.Struct, frozen=True, array_like=True):
 
 
 def test_the_version_before_reads_the_groups_of_this_one_and_the_other_way_round(bench: Bench) -> None:
-    data = group(bench, raw_hits(2), 1, 77)
+    alive = Alive(1, 5, 9)
+    data = group(bench, raw_hits(2), 1, 77, alive=alive)
     old = msgspec.msgpack.decode(data, type=OldGroup)
     new = decode_group(data)
-    assert msgspec.structs.astuple(new) == (*msgspec.structs.astuple(old), 77)
+    assert msgspec.structs.astuple(new) == (*msgspec.structs.astuple(old), 77, alive, None)
     former = msgspec.msgpack.encode(old)
-    assert decode_group(former) == msgspec.structs.replace(new, hits_before=None)
-    assert Group.__struct_fields__[-1] == "hits_before"
+    assert decode_group(former) == msgspec.structs.replace(new, hits_before=None, alive=None)
+    assert Group.__struct_fields__[-3:] == ("hits_before", "alive", "one_off_key")
 
 
 # make check -------------------------------------------------------------------------------------------------------

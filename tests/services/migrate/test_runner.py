@@ -402,14 +402,14 @@ MAY_READ = {
     "grafana_reader": {
         *VIEWS, *TABLES, *NAMES, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation",
         "jobs", "daily_ledger", "daily_ledger_reasons", "ledger_differences", "lost_groups", "stream_look",
-        "enricher_stops",
+        "enricher_stops", "gaps", "late_hits", "ingest_minutes", "disk_looks", "disk_outlook", "open_letters",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}
 MAY_READ["analyst"] = {*MAY_READ["grafana_explorer"], "hits"}
 PRIVATE = {
     "hits", "stored_hits", "hits_to_count", "origins", "clients", "dead_letters", "stream_groups", "lone_attempts",
-    "schema_migrations", "explore_hits", "pending_groups",
+    "schema_migrations", "explore_hits", "pending_groups", "pixel_runs",
 }  # fmt: skip
 
 
