@@ -29,3 +29,7 @@ class Annotation:
             "iconColor": self.colour,
             "target": {**make_target(self.sql), "refId": "Anno"},
         }
+
+
+POSTS = Annotation("Posts", "annotations/posts.sql", "purple")
+NOTES = Annotation("Notes and deploys", "annotations/notes.sql", "#8e8e8e")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from grafana.panels import COUNT, Json, Panel, make_panel, override
 
+# By share of the country with the most: classes, as one country often has more than all others together.
+CLASSES = ((0, "#cfe0fc"), (1, "#a3c4f7"), (5, "#74a4ee"), (15, "#4583e0"), (40, "#1f60c4"), (70, "#103d8a"))
 SHAPES = "public/maps/countries.geojson"
 PLACES = "public/gazetteer/countries.json"
 
@@ -27,7 +29,7 @@ def _colours(code: str, value: str) -> Json:
         "config": {
             "src": SHAPES,
             "idField": code,
-            "dataStyle": {"color": {"field": value, "fixed": "dark-purple"}},
+            "dataStyle": {"color": {"field": value, "fixed": "dark-blue"}},
             "style": {"color": {"fixed": "transparent"}, "lineWidth": 1, "opacity": 0},
             "rules": [],
         },
@@ -36,7 +38,7 @@ def _colours(code: str, value: str) -> Json:
 
 def _markers(code: str, value: str) -> Json:
     style = {
-        "color": {"field": value, "fixed": "dark-purple"},
+        "color": {"field": value, "fixed": "dark-blue"},
         "opacity": 0.9,
         "size": {"fixed": 6, "max": 10, "min": 4},
         "symbol": {"fixed": "img/icons/marker/circle.svg", "mode": "fixed"},
@@ -46,7 +48,7 @@ def _markers(code: str, value: str) -> Json:
         "name": "Small countries",
         "tooltip": True,
         "location": {"mode": "lookup", "lookup": code, "gazetteer": PLACES},
-        "config": {"showLegend": True, "style": style},
+        "config": {"showLegend": False, "style": style},
     }
 
 
@@ -66,7 +68,9 @@ def country_map(title: str, sql: str, description: str, *, value: str, heading: 
         "view": {"allLayers": True, "id": "coords", "lat": 25, "lon": 10, "zoom": 1.3},
     }  # fmt: skip
     overrides = [override(value, {"displayName": heading})]
-    defaults = {"color": {"mode": "continuous-BlPu"}, "min": 0, "unit": COUNT}
+    steps = [{"color": colour, "value": percent or None} for percent, colour in CLASSES]
+    thresholds = {"mode": "percentage", "steps": steps}
+    defaults = {"color": {"mode": "thresholds"}, "thresholds": thresholds, "min": 0, "unit": COUNT}
     return make_panel(
         "geomap", title, sql, description, width=width, options=options,
         defaults=defaults, overrides=overrides,

@@ -30,12 +30,14 @@ def time_series(
     drawn: str = "line",
     stacked: bool = False,
     unit: str = COUNT,
+    last: str = "",
     width: int = 12,
 ) -> Panel:
     """Lines over time: the SQL gives ``time`` and a number a line, or ``time``, ``metric`` and one number.
 
     ``names`` are the lines' names by their fields. A field with ``_open`` at its end is the dashed end of the
     field without, on days that are not over. ``drawn`` is "line" or "bars".
+    ``last`` draws a time up to now ("2d") whatever the range of the dashboard.
     """
     options = {
         "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
@@ -57,7 +59,10 @@ def time_series(
     ]
     # Whole numbers have no half a pageview on the axis.
     defaults = {"custom": custom, "min": 0, "unit": unit, **({"decimals": 0} if unit == COUNT else {})}
-    return make_panel(
+    panel = make_panel(
         "timeseries", title, sql, description, width=width, options=options,
         defaults=defaults, overrides=overrides, result="time_series",
     )  # fmt: skip
+    if last:
+        panel.body["timeFrom"] = last
+    return panel

@@ -7,9 +7,10 @@ no NULL or empty text in a column of a table, where Grafana would write the same
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 Json = dict[str, Any]
 
@@ -27,8 +28,6 @@ COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
 # Of a figure whose size asks for an action: from which value on it has which colour.
 Steps = tuple[tuple[float, str], ...]
-# Of a comparison: whether more than before is good.
-Good = Literal["more", "fewer", "neither"]
 # The same field has the same colour everywhere; what is not here, Grafana colours by name.
 COLOURS = {
     "pageviews": "blue",
@@ -115,6 +114,7 @@ def _figure(**more: Any) -> Json:
         "justifyMode": "center",
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "text": {"valueSize": 32},
         "textMode": "value",
         **more,
     }
@@ -141,28 +141,24 @@ def words(title: str, sql: str, description: str, *, width: int = 6) -> Panel:
     return make_panel("stat", title, sql, description, width=width, options=options, defaults=defaults)
 
 
-def compared(
-    title: str, sql: str, description: str, *, good: Good = "more", unit: str = COUNT, width: int = 6
-) -> Panel:
-    """A figure over the words for how it changed: the SQL gives one row, a number and the text ``change``.
+def compared(title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6) -> Panel:
+    """A figure under the words for how it changed: the SQL gives one row, a number, ``change`` and ``colour``.
 
-    The words begin with an arrow (SQL function ``change_in_words``), which is coloured by what is good.
+    The words are those of the SQL function ``change_in_words``, the colour that of ``arrow_colour``.
     """
-    colours = {"more": ("green", "red"), "fewer": ("red", "green"), "neither": ("text", "text")}[good]
-    arrows = [
-        {"type": "regex", "options": {"pattern": f"({arrow}.*)", "result": {"color": colour, "text": "$1"}}}
-        for arrow, colour in zip("▲▼", colours, strict=True)
-    ]
-    options = _figure(
-        orientation="horizontal",  # the one above the other
-        reduceOptions={"calcs": ["lastNotNull"], "fields": "/.*/", "values": False},
-        text={"valueSize": 28},
+    number = next(
+        iter(re.findall(r"^select (\w+), change", (SQL / sql).read_text(encoding="utf-8"), re.MULTILINE))
     )
-    defaults = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(())}
-    return make_panel(
-        "stat", title, sql, description, width=width, options=options, defaults=defaults,
-        overrides=[override("change", {"unit": "string", "mappings": arrows})],
+    roles = {number: "field.value", "change": "field.name", "colour": "color"}
+    panel = make_panel(
+        "stat", title, sql, description, width=width,
+        options=_figure(textMode="value_and_name", text={"titleSize": 14, "valueSize": 38}),
+        defaults={"unit": unit, "color": {"mode": "fixed", "fixedColor": "text"}},
     )  # fmt: skip
+    # The row becomes one field, which has the change for its name.
+    mappings = [{"fieldName": field, "handlerKey": role} for field, role in roles.items()]
+    panel.body["transformations"] = [{"id": "rowsToFields", "options": {"mappings": mappings}}]
+    return panel
 
 
 def bars(title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 12) -> Panel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana.panels import Json, Panel, make_panel, override
+from grafana.panels import COLOURS, Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
@@ -36,8 +36,8 @@ def _column(column: Column) -> Json:
         properties["custom.width"] = column.width_px
     if column.gauge:
         # 9.4's word for a gauge in a cell; newer Grafana migrates it.
-        properties |= {"custom.displayMode": "gradient-gauge", "min": 0}
-        properties["color"] = {"mode": "continuous-BlPu"}
+        properties |= {"custom.displayMode": "basic", "min": 0}
+        properties["color"] = {"mode": "fixed", "fixedColor": COLOURS.get(column.field, "blue")}
     if links := _links(column):
         properties["links"] = links
     return override(column.field, properties)

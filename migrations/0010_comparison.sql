@@ -37,6 +37,16 @@ language sql immutable parallel safe as $$
 $$;
 comment on function change_in_words(numeric, numeric, boolean) is 'A count against that of the period before, as dashboards say it: ▲ 12 % · +1,234. NULL before: nothing was counted that early. is_open: the day is not over, so it has no arrow.';
 
+create function arrow_colour(change text, good text) returns text
+language sql immutable strict parallel safe as $$
+    select case left(change, 1)
+        when '▲' then case good when 'more' then 'green' when 'fewer' then 'red' else 'text' end
+        when '▼' then case good when 'more' then 'red' when 'fewer' then 'green' else 'text' end
+        else 'text'
+    end
+$$;
+comment on function arrow_colour(text, text) is 'The colour of a change in words, by whether more or fewer is good.';
+
 create function frequent_referrals(first_day date, last_day date, of_sites text[])
 returns table (referrer_id integer, page_id integer, pageviews bigint, visitors bigint)
 language sql stable parallel safe as $$

@@ -1,5 +1,6 @@
 """``overview``: how it is going, at a glance, in the order in which an owner asks."""
 
+from grafana.annotations import NOTES, POSTS
 from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
@@ -12,6 +13,13 @@ FIGURES = Row(4, [
     compared("Pageviews", "overview/pageviews.sql", f"Pages loaded. {HUMAN} {COMPARED}"),
     compared("Visitors", "overview/visitors.sql",
              f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}"),
+    words(
+        "Last hit",
+        "overview/last_hit.sql",
+        "How long ago the newest hit was received, of any site, people and bots. Long: nobody came, or no hit "
+        "arrives; the dashboard Pipeline tells which.",
+        width=4,
+    ),
     stat(
         "Anonymous pageviews",
         "overview/anonymous_pageviews.sql",
@@ -44,16 +52,17 @@ OVER_TIME = Row(9, [
         width=15,
     ),
     time_series(
-        "By hour: the last two days of the range",
+        "By hour: today and yesterday",
         "overview/hours.sql",
-        "Each point is an hour of the last two days up to the end of the range and stands at its beginning. Someone "
+        "Each point is an hour and stands at its beginning, whatever the range. Someone "
         f"who stays is active in several hours, so hours do not add up to a day's visitors. {HUMAN}",
         names={"pageviews": "Pageviews", "visitors": "Visitors active in the hour"},
+        last="2d",
         width=9,
     ),
 ])  # fmt: skip
 
-PAGES = Row(12, [
+PAGES = Row(13, [
     table(
         "Popular pages",
         "overview/popular_pages.sql",
@@ -63,9 +72,25 @@ PAGES = Row(12, [
             Column("title", "Title", explore="page", explore_field="page"),
             PAGE,
             PAGEVIEWS._replace(width_px=130),
-            VISITORS._replace(width_px=90),
+            VISITORS._replace(width_px=85),
         ],
-        width=24,
+        width=13,
+    ),
+    table(
+        "Recent posts",
+        "overview/recent_posts.sql",
+        "The ten newest posts of the owner's feeds (setting FEEDS), whatever the range: pageviews in the first 24 "
+        f"hours and 7 days from the minute of publication, and of all days since, that day included. {HUMAN}",
+        [
+            Column("title", "Post", explore="page", explore_field="page", link="page_address",
+                   link_title="Open the post"),
+            Column("published", "Published", width_px=95),
+            Column("pageviews_24h", "24 hours", COUNT, width_px=75),
+            Column("pageviews_7d", "7 days", COUNT, width_px=75),
+            PAGEVIEWS._replace(heading="Since then", gauge=False, width_px=85),
+            VISITORS._replace(width_px=75),
+        ],
+        width=11,
     ),
 ])  # fmt: skip
 
@@ -87,7 +112,7 @@ SOURCES = Row(14, [
     table(
         "Missing pages",
         "overview/missing_pages.sql",
-        "The 8 missing pages (status 404 or 410) with the most pageviews. All of them, with who links to them, are "
+        "The 12 missing pages (status 404 or 410) with the most pageviews. All of them, with who links to them, are "
         "on the dashboard Missing.",
         [
             Column("page", "Page", explore="page"),
@@ -111,7 +136,7 @@ COUNTRIES = Row(15, [
     table(
         "Countries, listed",
         "overview/countries.sql",
-        f"Visitors and pageviews of the 14 countries with the most visitors, and of all others. {SUMMED} "
+        f"Visitors and pageviews of the 12 countries with the most visitors, and of all others. {SUMMED} "
         "Unknown: the address is in no country's range. The whole list is on the dashboard Audience.",
         [
             Column("flag", " ", width_px=45),
@@ -139,4 +164,5 @@ OVERVIEW = Dashboard(
     title="Overview",
     description="Pageviews, visitors, pages, sources and countries.",
     rows=[FIGURES, OVER_TIME, PAGES, SOURCES, COUNTRIES, CREDIT],
+    annotations=(POSTS, NOTES),
 )

@@ -74,7 +74,7 @@ SELECTIONS = pytest.mark.parametrize("sites", [[ALL], [BLOG], [SHOP], [BLOG, SHO
 
 NESTED = "Sources and the pages they led to"
 OVER_TIME = "Pageviews and visitors over time"
-HOURS = "By hour: the last two days of the range"
+HOURS = "By hour: today and yesterday"
 
 
 def shown(
@@ -341,7 +341,7 @@ def test_sources_stand_over_the_pages_they_led_to(filled: Database) -> None:
     sources = [row for row in rows if row["page"] == "All"]
     assert sum(row["pageviews"] for row in sources) == counted(filled, "count(source)")
     assert [(row["label"], row["page"], row["pageviews"]) for row in rows if row["source"] == "Hacker News"] == [
-        ("Hacker News", "All", 2), ("\u2003↳ Notes", f"{BLOG}/notes", 2)]  # fmt: skip
+        ("Hacker News", "All", 2), ("↳ Notes", f"{BLOG}/notes", 2)]  # fmt: skip
 
 
 def test_what_is_not_shown_of_many_sources_is_said(database: Database) -> None:
@@ -363,8 +363,8 @@ def test_what_is_not_shown_of_many_sources_is_said(database: Database) -> None:
     )
     first = [row["pageviews"] for row in rows if row["source"] == "s00.example"]
     assert first[0] == 21 == sum(first[1:])
-    assert [row["label"] for row in rows[:6]][-1] == "\u2003↳ … others"
-    assert sum(row["pageviews"] for row in rows if not row["label"].startswith("\u2003")) == len(many)
+    assert [row["label"] for row in rows[:6]][-1] == "↳ … others"
+    assert sum(row["pageviews"] for row in rows if not row["label"].startswith("↳")) == len(many)
 
 
 def test_a_referrer_is_a_link_only_where_it_is_a_web_address(filled: Database) -> None:

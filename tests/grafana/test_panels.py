@@ -99,8 +99,12 @@ def kinds(result: Result) -> list[str]:
 def check_stat(panel: Json, result: Result) -> None:
     if panel["options"]["reduceOptions"]["fields"]:
         # A figure with the words for its change, or words alone.
-        assert kinds(result) == (["number", "text"] if "change" in result.columns else ["text"])
-        assert set(overridden_fields(panel)) <= set(result.columns)
+        assert kinds(result) == ["text"]
+    elif transformations := panel.get("transformations"):
+        (rows_to_fields,) = transformations
+        assert kinds(result) == ["number", "text", "text"]
+        assert [m["fieldName"] for m in rows_to_fields["options"]["mappings"]] == list(result.columns)
+        assert {row["colour"] for row in result.rows} <= {"green", "red", "text"}
     else:
         assert kinds(result) == ["number"]
     assert len(result.rows) <= 1

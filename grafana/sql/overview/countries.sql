@@ -1,4 +1,4 @@
--- overview/countries.sql: the 14 countries with the most visitors, and the others in one row.
+-- overview/countries.sql: the 12 countries with the most visitors, and the others in one row.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -16,10 +16,10 @@ with days as materialized (
     from found
     left join countries c on c.country = found.country
 ), gathered as (
-    select least(place, 15) as place, count(*) as others, sum(visitors) as visitors, sum(pageviews) as pageviews,
+    select least(place, 13) as place, count(*) as others, sum(visitors) as visitors, sum(pageviews) as pageviews,
            min(coalesce(flag, '🏳')) as flag, min(name) as name, min(country) as country
     from named
-    group by least(place, 15)
+    group by least(place, 13)
 )
 select case when others > 1 then '…' else flag end as flag,
        case when others > 1 then '+ ' || others || ' other countries' else name end as name,

@@ -10,9 +10,10 @@ with days as materialized (
     join daily_traffic t on t.day between before_from and last_day
     where '__all__' in ($site) or t.site in ($site)
 )
-select pageviews,
-       change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open)
-       || remark as change
+select pageviews, change, arrow_colour(change, 'more') as colour
 from found
 cross join days
+cross join lateral (
+    select change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open) || remark
+) as words (change)
 where first_counted is not null

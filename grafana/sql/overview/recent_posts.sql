@@ -15,10 +15,10 @@ with posted as materialized (
 ), counted as materialized (
     select min(day) as first_day from rollup_traffic
 )
-select posted.title, posted.url as page_address, posted.host, posted.path,
-       to_char(posted.published_on, 'YYYY-MM-DD') as published,
+select posted.title, to_char(posted.published_on, 'YYYY-MM-DD') as published,
        coalesce(early.pageviews_24h, 0) as pageviews_24h, coalesce(early.pageviews_7d, 0) as pageviews_7d,
-       coalesce(whole.pageviews, 0) as pageviews, coalesce(whole.visitors, 0) as visitors
+       coalesce(whole.pageviews, 0) as pageviews, coalesce(whole.visitors, 0) as visitors,
+       posted.url as page_address, posted.host || posted.path as page
 from posted
 cross join counted
 cross join lateral (

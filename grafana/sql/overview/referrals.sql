@@ -1,6 +1,6 @@
 -- overview/referrals.sql: the 15 sources with the most pageviews, under each the pages it led to, and the others.
 -- Of the 100 pairs of referrer and page with the most pageviews each source shows its first four; what is left of its
--- pageviews is said in a row of its own.
+-- pageviews is said in a row of its own. No cell is empty: a space that is none stands for nothing.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -27,23 +27,23 @@ with days as materialized (
     left join rollup_titles n using (page_id)
     left join titles t using (title_id)
 ), rows as (
-    select place, 0 as place_in_source, source as label, '–' as referrer, pageviews, source, 'All' as page,
+    select place, 0 as place_in_source, source as label, ' ' as referrer, pageviews, source, 'All' as page,
            'about:blank' as address
     from sources
     where place <= 15
     union all
-    select place, place_in_source, ' ↳ ' || title, coalesce(referrer, '–'), pageviews, source, page,
+    select place, place_in_source, '↳ ' || title, coalesce(regexp_replace(referrer, '^https?://(www\.)?', ''), '–'), pageviews, source, page,
            case when referrer ~ '^https?://' then referrer else page_address end
     from pairs
     where place_in_source <= 4
     union all
-    select place, 5, ' ↳ … others', '–', sources.pageviews - shown.pageviews, source, 'All', 'about:blank'
+    select place, 5, '↳ … others', ' ', sources.pageviews - shown.pageviews, source, 'All', 'about:blank'
     from sources
     join (select place, sum(pageviews) as pageviews from pairs where place_in_source <= 4 group by place) shown
         using (place)
     where sources.pageviews > shown.pageviews
     union all
-    select 16, 0, '+ ' || count(*) || ' other sources', '–', sum(pageviews), 'All', 'All', 'about:blank'
+    select 16, 0, '+ ' || count(*) || ' other sources', ' ', sum(pageviews), 'All', 'All', 'about:blank'
     from sources
     where place > 15
     having count(*) > 0
