@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from xml.sax import SAXException
 
 import feedparser
 
@@ -231,8 +232,10 @@ def read(answer: Answer, page_of: PageOf, now: datetime.datetime) -> Entries:
     Raises ``NotFetched`` where it is no feed, or a broken one in which no entry can be found.
     """
     parsed = _parsed(answer)
-    if not parsed.version or (parsed.bozo and not parsed.entries and not parsed.feed):
-        raise NotFetched("it is no RSS or Atom feed" if not parsed.version else "its XML is broken")
+    if not parsed.get("version"):
+        raise NotFetched("it is no RSS or Atom feed")
+    if not parsed.entries and isinstance(parsed.get("bozo_exception"), SAXException):
+        raise NotFetched("its XML is broken")
     found = [_post_of(entry, page_of, now) for entry in parsed.entries]
     posts: dict[tuple[str, str, str], Post] = {}
     for post in sorted(filter(None, found), key=lambda post: post.published_at):

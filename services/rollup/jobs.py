@@ -142,6 +142,7 @@ def _keep_up(parts: Parts) -> bool:
             groups_forgotten=forgotten,
             dead_letters_emptied=emptied,
         )
+    posts.drop_unnamed(connection, parts.settings.feeds)
     upkeep.tidy(connection, parts.settings.retention_days, parts.metrics, parts.log)
     return False
 
@@ -185,7 +186,13 @@ JOBS = (
     Job("refresh", _refresh, REFRESH_QUEUE, When(REFRESH_EVERY_S, on_hits=True)),
     Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S, SLOW_WITHIN_S)),
     Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S, SLOW_WITHIN_S)),
-    Job("posts", _look_for_posts, UPKEEP_QUEUE, When(POSTS_EVERY_S, SLOW_WITHIN_S)),
+    Job(
+        "posts",
+        _look_for_posts,
+        UPKEEP_QUEUE,
+        When(POSTS_EVERY_S, SLOW_WITHIN_S),
+        lambda settings: bool(settings.feeds),
+    ),
     Job(
         "country",
         _refresh_country,

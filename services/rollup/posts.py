@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
@@ -78,6 +78,7 @@ def look(connection: Connection, settings: Settings, log: Logger) -> None:
     Blocks for a minute at most, and for as long as the hits of new posts take to count. Raises ``psycopg.Error``.
     """
     addresses = names_of(settings.feeds)
+    drop_unnamed(connection, settings.feeds)
     page, until_s = page_of(settings), time.monotonic() + ALL_WITHIN_S
     for known in _take_up(connection, list(addresses)):
         if time.monotonic() > until_s:
@@ -88,10 +89,15 @@ def look(connection: Connection, settings: Settings, log: Logger) -> None:
         _look_at(connection, known, addresses[known.name], page, log)
 
 
-def _take_up(connection: Connection, names: list[str]) -> list[_Known]:
-    """Have a row for each feed that is named and none for others; those asked longest ago come first."""
+def drop_unnamed(connection: Connection, addresses: Sequence[str]) -> None:
+    """Have no row for a feed that FEEDS names no more; its posts stay. Raises ``psycopg.Error``."""
     with connection.transaction():
-        connection.execute("delete from feeds where feed <> all (%s)", [names])
+        connection.execute("delete from feeds where feed <> all (%s)", [list(names_of(addresses))])
+
+
+def _take_up(connection: Connection, names: list[str]) -> list[_Known]:
+    """Have a row for each feed that is named; those asked longest ago come first."""
+    with connection.transaction():
         connection.execute(
             "insert into feeds (feed) select unnest(%s::text[]) on conflict (feed) do nothing", [names]
         )

@@ -402,7 +402,7 @@ MAY_READ = {
     "grafana_reader": {
         *VIEWS, *TABLES, *NAMES, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation",
         "jobs", "daily_ledger", "daily_ledger_reasons", "ledger_differences", "lost_groups", "stream_look",
-        "enricher_stops",
+        "enricher_stops", "posts", "feeds", "post_spans", "annotations",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}
