@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError, ResponseError
 
 from services.hit import MAX_GROUP_BYTES, LeftOut, RawHit, encode_group, size_of
@@ -38,12 +37,10 @@ class CannotWrite(Exception):
 class PastHits:
     """One run of a writer, as a context: at its end nothing of it is on the stream and its key is destroyed."""
 
-    def __init__(self, client: Any, key_dir: Path, left: Callable[[int], None] = lambda _: None) -> None:
-        """``left`` is told, while the end is waited for, how many entries are still on the stream."""
+    def __init__(self, client: Any, key_dir: Path) -> None:
         self._redis = client
         self._keys = OneOffKeys(key_dir)
         self._sealing = SealingKeys(key_dir)
-        self._left = left
         self._pixel_id = secrets.token_bytes(16)
         self._key_name = ""
         self._seq = 0
@@ -118,7 +115,6 @@ class PastHits:
 
     def _is_taken(self) -> bool:
         oldest = self._redis.xrange(STREAM, count=1)
-        self._left(self._redis.xlen(STREAM) if oldest else 0)
         return not (
             self._last_entry
             and oldest
@@ -136,9 +132,10 @@ class PastHits:
                 before, oldest = oldest, self._redis.xrange(STREAM, count=1)
                 if oldest != before:
                     deadline = time.monotonic() + STANDS_STILL_S
-            except (RedisAway, RedisError) as error:
-                if isinstance(error, ResponseError):
-                    raise CannotWrite(f"Redis refuses hits: {type(error).__name__}") from error
+            except ResponseError as error:
+                raise CannotWrite(f"Redis refuses hits: {type(error).__name__}") from error
+            except RedisError:
+                pass  # away: what was sent is sent again when it is back
             if time.monotonic() > deadline:
                 raise CannotWrite(
                     f"waited {STANDS_STILL_S:.0f} s for {what} and nothing moved: do Redis, enricher and "

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import maxminddb
 import psycopg
@@ -45,7 +45,7 @@ def options_of(arguments: list[str]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _country_of(settings: Settings):  # type: ignore[no-untyped-def]
+def _country_of(settings: Settings) -> Iterator[Callable[[str], str | None]]:
     """Looks addresses up; without a database all countries are unknown, as they are to the enricher."""
     try:
         reader = maxminddb.open_database(settings.country_database)
@@ -86,6 +86,7 @@ def history(
     print(f"seconds {seconds:.0f} ({hits / seconds:.0f} hits/s, counted)")
     print(f"sites {', '.join(traffic.world.hosts)}")
     print(f"the posts' feed: {write_feed(traffic.world)}")
+    print("entry and exit pages follow within minutes")
     print(REMOVAL)
     return 0
 
@@ -117,10 +118,10 @@ def demo(arguments: list[str]) -> int:
     return live(settings, traffic, options["RATE"], options["MINUTES"])
 
 
-def main(arguments: list[str], run: Callable[[list[str]], int] = demo) -> int:
+def main(arguments: list[str]) -> int:
     """0 when all was taken; 1 else."""
     try:
-        return run(arguments)
+        return demo(arguments)
     except (NoStack, Refused, CannotWrite) as error:
         print(error, file=sys.stderr)
     except SettingsError as error:

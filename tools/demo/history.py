@@ -38,18 +38,15 @@ def wait_until_counted(url: str) -> None:
     """Until the rollup has counted what was stored. Raises ``CannotWrite`` when it stands still."""
     with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection, _progress("counting") as bar:
         task = bar.add_task("batches", total=None)
-        least, deadline = None, time.monotonic() + STANDS_STILL_S
+        most, least, deadline = 0, None, time.monotonic() + STANDS_STILL_S
         while True:
             [(waiting,)] = connection.execute("select count(*) from rollup_pending").fetchall()
+            most = max(most, waiting)
+            bar.update(task, total=most, completed=most - waiting)
             if not waiting:
                 return
             if least is None or waiting < least:
                 least, deadline = waiting, time.monotonic() + STANDS_STILL_S
-            bar.update(
-                task,
-                total=max(waiting, bar.tasks[0].total or 0),
-                completed=(bar.tasks[0].total or waiting) - waiting,
-            )
             if time.monotonic() > deadline:
                 raise CannotWrite("the hits are stored, and the rollup does not count them: see its log")
             time.sleep(PAUSE_S)

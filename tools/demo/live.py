@@ -51,15 +51,16 @@ def request_of(hit: RawHit, address_header: str, *, prefetch: bool = False) -> t
 
 def live_visit(traffic: Traffic, dice: random.Random, now_us: int) -> list[RawHit]:
     """The hits of one visit that begins now, with the times at which they are to be sent."""
-    site = dice.choices(traffic.sites, [site["visits"] for site in traffic.sites])[0]
+    sites = traffic.world.facts["sites"]
+    [site] = dice.choices(sites, [site["visits"] for site in sites])
     kind = dice.random()
     if kind < BOTS:
-        visit = traffic.bot(dice, site, now_us)
-    elif kind < BOTS + MISSING:
-        visit = traffic.missing(dice, now_us)
-    else:
-        visit = traffic.person(dice, site, now_us, is_me=kind > 1 - OWNER)
-    return visit.hits
+        return traffic.bot(dice, site, now_us).hits
+    if kind < BOTS + MISSING:
+        return traffic.missing(dice, now_us).hits
+    if kind < BOTS + MISSING + OWNER:
+        return traffic.owner(dice, site, now_us).hits
+    return traffic.person(dice, site, now_us).hits
 
 
 class Live:

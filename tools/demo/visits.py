@@ -68,14 +68,14 @@ def reading(
     visitor: Visitor,
     at_us: int,
     landing: Landing,
-    facts: dict[str, Any],
     next_page: Callable[[int], Landing],
     *,
     is_me: bool,
+    anonymous: bool,
     bounces: float,
 ) -> Visit:
     """A person's visit that begins on a page; ``next_page`` draws another one of the site at a time."""
-    writer = _Writer(site["host"], visitor, is_me, dice.random() < facts["anonymous"])
+    writer = _Writer(site["host"], visitor, is_me, anonymous)
     page = landing
     for number in range(MOST_PAGES):
         writer.add(at_us, page)
@@ -106,12 +106,17 @@ def _events(dice: random.Random, site: dict[str, Any], writer: _Writer, at_us: i
     for event in site["events"]:
         if dice.random() < event["chance"]:
             seconds = dice.randint(6, 240)
-            props = {"seconds": seconds} if event.get("seconds") else dice.choice(event["props"])
+            props = {"seconds": seconds} if event.get("seconds") else _one_of(dice, event["props"])
             after_us = int(min(seconds, READS_S[0]) * dice.uniform(0.3, 1) * 1_000_000)
             writer.add(at_us + after_us, page._replace(referrer=""), event["event"], props)
 
 
-def requests_of_bot(
+def _one_of(dice: random.Random, props: list[dict[str, Any]]) -> dict[str, Any]:
+    """By Zipf's law, in the order of the list."""
+    return dice.choices(props, [1 / rank for rank in range(1, len(props) + 1)])[0]
+
+
+def request_of_bot(
     dice: random.Random,
     site: dict[str, Any],
     visitor: Visitor,

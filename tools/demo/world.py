@@ -69,6 +69,18 @@ class World:
             return [*self.posts, *_ranked(self.facts["posts"]["evergreen"])]
         return _ranked(site["pages"])
 
+    def page(self, host: str, path: str) -> Page:
+        """A page by its path."""
+        return next(page for page in self.pages_of(self.site(host)) if page.path == path)
+
+    def newest_post(self, day: datetime.date, title: str | None = None) -> Page:
+        """The newest post of a day, or the newest of a title."""
+        return next(
+            post
+            for post in self.posts
+            if post.published and post.published <= day and title in (None, post.title)
+        )
+
     def surge_began(self, surge: dict[str, Any]) -> datetime.date:
         """The day of a surge: so many days ago, on its weekday where it has one."""
         return _surge_day(surge, self.last_day)
