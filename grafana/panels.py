@@ -22,6 +22,8 @@ NO_DATA = "No data yet"
 WHOLE_DAYS = "Covers every day that the chosen range touches, each as a whole."
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
+# From this value on, this colour; below the first: the colour of text.
+Steps = tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,13 @@ def make_panel(
 ) -> Panel:
     """What all panels with data have; ``sql`` is a file under ``SQL``. Says where whole days are counted."""
     query = (SQL / sql).read_text(encoding="utf-8").strip()
+    counts_days = "$__timeFrom()" in query and "as first_day" in query
     # "custom" must exist, be it empty: newer Grafana migrates the overrides of a table only then.
     config = {"custom": {}, "noValue": NO_DATA, **(defaults or {})}
     body = {
         "type": kind,
         "title": title,
-        "description": f"{description} {WHOLE_DAYS}" if "$__timeFrom()" in query else description,
+        "description": f"{description} {WHOLE_DAYS}" if counts_days else description,
         "datasource": READER,
         "targets": [_target(query, result)],
         "fieldConfig": {"defaults": config, "overrides": overrides or []},
@@ -92,17 +95,24 @@ def make_panel(
     return Panel(width, body)
 
 
-def stat(title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6) -> Panel:
-    """One figure: the SQL gives one row with one number."""
+def stat(
+    title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6, steps: Steps = ()
+) -> Panel:
+    """One figure: the SQL gives one row with one number. ``steps``: from which value on it has which colour."""
     options = {
-        "colorMode": "none",
+        "colorMode": "value" if steps else "none",
         "graphMode": "none",
         "justifyMode": "center",
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "textMode": "value",
     }
-    return make_panel("stat", title, sql, description, width=width, options=options, defaults={"unit": unit})
+    defaults: Json = {"unit": unit}
+    if steps:
+        rest = [{"value": value, "color": colour} for value, colour in steps]
+        defaults["color"] = {"mode": "thresholds"}
+        defaults["thresholds"] = {"mode": "absolute", "steps": [{"value": None, "color": "text"}, *rest]}
+    return make_panel("stat", title, sql, description, width=width, options=options, defaults=defaults)
 
 
 def time_series(
@@ -183,3 +193,10 @@ def text(title: str, content: str, description: str, *, width: int = 24) -> Pane
         "options": {"mode": "markdown", "content": content},
     }
     return Panel(width, body)
+
+
+def with_defaults(panel: Panel, *, custom: Json | None = None, **defaults: Any) -> Panel:
+    """The panel with other defaults of its fields; ``custom``: what only its kind knows."""
+    config = panel.body["fieldConfig"]
+    merged = {**config["defaults"], **defaults, "custom": {**config["defaults"]["custom"], **(custom or {})}}
+    return Panel(panel.width, {**panel.body, "fieldConfig": {**config, "defaults": merged}})
