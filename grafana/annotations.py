@@ -33,3 +33,5 @@ class Annotation:
 
 POSTS = Annotation("Posts", "annotations/posts.sql", "purple")
 NOTES = Annotation("Notes and deploys", "annotations/notes.sql", "#8e8e8e")
+GAPS = Annotation("No pixel could take hits", "annotations/gaps.sql", "red")
+LATE = Annotation("Hits came late", "annotations/late.sql", "orange", enabled=False)

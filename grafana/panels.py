@@ -92,13 +92,15 @@ def make_panel(
 ) -> Panel:
     """What all panels with data have; ``sql`` is a file under ``SQL``. Says where whole days are counted."""
     target = make_target(sql, result)
-    covers = "$__timeFrom()" in target["rawSql"] and not sql.startswith(OF_HITS)
+    counts_days = re.search(r"as first_day|days_to_compare\(", target["rawSql"]) and not sql.startswith(
+        OF_HITS
+    )
     # "custom" must exist, be it empty: newer Grafana migrates the overrides of a table only then.
     config = {"custom": {}, "noValue": NO_DATA, **(defaults or {})}
     body = {
         "type": kind,
         "title": title,
-        "description": f"{description} {WHOLE_DAYS}" if covers else description,
+        "description": f"{description} {WHOLE_DAYS}" if counts_days else description,
         "datasource": target["datasource"],
         "targets": [target],
         "fieldConfig": {"defaults": config, "overrides": overrides or []},
@@ -182,3 +184,10 @@ def text(title: str, content: str, description: str, *, width: int = 24) -> Pane
         "options": {"mode": "markdown", "content": content},
     }
     return Panel(width, body)
+
+
+def with_defaults(panel: Panel, *, custom: Json | None = None, **defaults: Any) -> Panel:
+    """The panel with other defaults of its fields; ``custom``: what only its kind knows."""
+    config = panel.body["fieldConfig"]
+    merged = {**config["defaults"], **defaults, "custom": {**config["defaults"]["custom"], **(custom or {})}}
+    return Panel(panel.width, {**panel.body, "fieldConfig": {**config, "defaults": merged}})

@@ -1,6 +1,6 @@
 """``overview``: how it is going, at a glance, in the order in which an owner asks."""
 
-from grafana.annotations import NOTES, POSTS
+from grafana.annotations import GAPS, LATE, NOTES, POSTS
 from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
@@ -164,5 +164,5 @@ OVERVIEW = Dashboard(
     title="Overview",
     description="Pageviews, visitors, pages, sources and countries.",
     rows=[FIGURES, OVER_TIME, PAGES, SOURCES, COUNTRIES, CREDIT],
-    annotations=(POSTS, NOTES),
+    annotations=(POSTS, NOTES, GAPS, LATE),
 )

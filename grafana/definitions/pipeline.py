@@ -2,10 +2,135 @@
 
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.panels import COUNT, SECONDS, stat
+from grafana.panels import COUNT, SECONDS, stat, with_defaults
 from grafana.tables import Column, table
 
 NO_SITE = "–: no site could be told."
+NOW = "Now: the range does not matter."
+# Colours stand only where somebody has to do something.
+LOOK_AT_IT, ACT = "orange", "red"
+BYTES = "decbytes"
+DAYS = "d"
+
+WAITING = Row(4, [
+    stat(
+        "Last hit",
+        "pipeline/last_hit_seconds.sql",
+        "How long ago the newest stored hit was received by a pixel, of any site (table ingest_minutes). Longer than "
+        f"your site is ever quiet: look whether the tag is still in the page, then at the gaps below. {NOW}",
+        unit=SECONDS,
+        width=4,
+    ),
+    stat(
+        "Stream looked at",
+        "pipeline/look_seconds.sql",
+        "How long ago an enricher last looked at the stream; one does every 5 s (table stream_look). From 30 s on: "
+        "is the enricher running, does it reach Redis and PostgreSQL? Until it does, hits are kept, and what stands "
+        f"beside this is as old as this. {NOW}",
+        unit=SECONDS,
+        width=4,
+        steps=((30, LOOK_AT_IT), (60, ACT)),
+    ),
+    stat(
+        "Hits on the stream",
+        "pipeline/stream_hits.sql",
+        "Accepted hits that wait in Redis for the enricher, as of its last look (view daily_ledger, pending); in a "
+        "long backlog those of its first 500 entries. Some are always on their way. If they grow for minutes, the "
+        f"enricher is too slow or stopped: its log says why. {NOW}",
+        width=4,
+    ),
+    stat(
+        "Oldest on the stream",
+        "pipeline/stream_seconds.sql",
+        "How long the oldest entry has waited in Redis (table stream_look). It is seconds. Minutes: the enricher "
+        f"does not get on; see its log for waiting, stopped-burying. {NOW}",
+        unit=SECONDS,
+        width=4,
+        steps=((30, LOOK_AT_IT), (300, ACT)),
+    ),
+    stat(
+        "Waiting for the rollups",
+        "pipeline/pending_hits.sql",
+        "Hits stored and not yet counted in the rollups, of any day (table rollup_pending). They are counted within "
+        f"seconds. If they grow: the job refresh below says why. {NOW}",
+        width=4,
+    ),
+    stat(
+        "Rollups behind",
+        "pipeline/pending_seconds.sql",
+        "How long the oldest of the waiting hits has waited to be counted, which is by how much the dashboards are "
+        "behind (table rollup_pending). From 30 s on: is the rollup running? The job refresh below names the error. "
+        f"{NOW}",
+        unit=SECONDS,
+        width=4,
+        steps=((30, LOOK_AT_IT), (300, ACT)),
+    ),
+])  # fmt: skip
+
+HEALTH = Row(4, [
+    stat(
+        "Ingest delay, mean",
+        "pipeline/delay_mean_seconds.sql",
+        "From a pixel's receiving a hit to its row in the database, as a mean of the five minutes up to the newest "
+        "stored hit, of all sites (table ingest_minutes). Under a second in quiet. More: a backlog is being worked "
+        f"off, or clocks of two machines differ. {NOW}",
+        unit=SECONDS,
+        width=4,
+        steps=((10, LOOK_AT_IT), (60, ACT)),
+    ),
+    stat(
+        "Ingest delay, longest",
+        "pipeline/delay_longest_seconds.sql",
+        "The longest of these five minutes. More than 60 s: these are late hits, see below; they came out of a spool "
+        f"or a backlog, and count on the day on which they were received. {NOW}",
+        unit=SECONDS,
+        width=4,
+    ),
+    stat(
+        "Dead letters to look at",
+        "pipeline/open_letters.sql",
+        "Hits that could not become rows and that nobody has replayed or dropped, of any site, without those that "
+        "came too late, which are no fault (view open_letters). From 1 on: make dead-letters says which and why. "
+        f"{NOW}",
+        width=4,
+        steps=((1, LOOK_AT_IT),),
+    ),
+    stat(
+        "Ledger differences",
+        "pipeline/differences.sql",
+        "Days of sites on which accepted is not stored + duplicate + dead-lettered, or not what the dead letters "
+        "say (view ledger_differences). Always 0, whatever crashes: from 1 on run make check and please report it, "
+        f"unless rows were changed by hand. {NOW}",
+        width=4,
+        steps=((1, ACT),),
+    ),
+    with_defaults(
+        stat(
+            "Disk lasts",
+            "pipeline/disk_days.sql",
+            "Days until the disk of KEY_DIR is full (with Docker: that of Docker's volumes), by the pace of the last "
+            "14 days at which the database grew or the disk filled, whichever is faster (view disk_outlook, a look "
+            "every 5 minutes). Known after two days. Under 60: plan for more room, or a smaller RETENTION_DAYS; "
+            f"under 14: now. {NOW}",
+            unit=DAYS,
+            width=4,
+            steps=((0, ACT), (14, LOOK_AT_IT), (60, "text")),
+        ),
+        noValue="Known after two days",
+        decimals=0,
+        mappings=[
+            {"type": "range", "options": {"from": 36_500, "to": None, "result": {"index": 0, "text": "Not growing"}}}
+        ],
+    ),
+    stat(
+        "Disk free",
+        "pipeline/disk_free.sql",
+        "Bytes that are free for the services on that disk, as of up to 5 minutes ago (view disk_outlook). When it "
+        f"is full PostgreSQL and Redis stop, and hits go to the spool until that has no room either. {NOW}",
+        unit=BYTES,
+        width=4,
+    ),
+])  # fmt: skip
 
 LEDGER = Row(4, [
     stat(
@@ -42,19 +167,6 @@ LEDGER = Row(4, [
 ])  # fmt: skip
 
 OVER_TIME = Row(9, [
-    stat(
-        "Waiting for the rollups",
-        "pipeline/pending_hits.sql",
-        "Hits stored and not yet counted in the rollups, now, of any day: the range does not matter.",
-        width=4,
-    ),
-    stat(
-        "Oldest waits",
-        "pipeline/pending_seconds.sql",
-        "How long the oldest of the waiting hits has waited, now: the range does not matter.",
-        unit=SECONDS,
-        width=4,
-    ),
     time_series(
         "What became of the accepted hits",
         "pipeline/over_time.sql",
@@ -65,11 +177,54 @@ OVER_TIME = Row(9, [
             "duplicate": "Duplicate",
             "dead_lettered": "Dead-lettered",
         },
-        width=16,
+        width=12,
+    ),
+    with_defaults(
+        time_series(
+            "Hits stored a minute",
+            "pipeline/stored_a_minute.sql",
+            "Hits of all sites by when they became rows (table ingest_minutes, which keeps 30 days); in a range of "
+            "more than 6 hours a mean over 5 minutes to 6 hours. Nothing for longer than your sites are ever quiet: "
+            "look at the gaps, and at what waits on the stream.",
+            names={"stored": "Stored a minute"},
+            width=12,
+        ),
+        custom={"showPoints": "never"},
+        decimals=1,
     ),
 ])  # fmt: skip
 
-LISTS = Row(16, [
+DELAYS = Row(9, [
+    with_defaults(
+        time_series(
+            "Ingest delay",
+            "pipeline/delay_over_time.sql",
+            "From a pixel's receiving a hit to its row, of all sites, by when it was stored: the mean, and the "
+            "longest (table ingest_minutes, which keeps 30 days); in a range of more than 6 hours a point for 5 "
+            "minutes to 6 hours. A peak is an outage that ended then: its hits came out of a spool or a backlog.",
+            names={"mean": "Mean", "longest": "Longest"},
+            width=12,
+        ),
+        custom={"showPoints": "auto"},
+        unit=SECONDS,
+    ),
+    with_defaults(
+        time_series(
+            "Late hits",
+            "pipeline/late_over_time.sql",
+            "Hits that were stored more than 60 s after a pixel had received them, by the hour in which they were "
+            "received (table late_hits). Until they came, the figures of that hour were too small; now they are "
+            "whole. Nothing to do, unless they go on: then Redis, PostgreSQL or the enricher is away again and "
+            "again.",
+            names={"late": "Late hits"},
+            width=12,
+        ),
+        custom={"drawStyle": "bars", "fillOpacity": 60, "showPoints": "never", "lineWidth": 1},
+        noValue="None came late",
+    ),
+])  # fmt: skip
+
+LISTS = Row(14, [
     table(
         "Ledger",
         "pipeline/ledger.sql",
@@ -89,6 +244,26 @@ LISTS = Row(16, [
         ],
         width=15,
     ),
+    with_defaults(
+        table(
+            "Gaps",
+            "pipeline/gaps.sql",
+            "Times of 2 minutes and more in which no pixel could take a hit, the newest first: nobody was counted, "
+            "and nobody can be. A pixel gives a sign of life every 30 s at least (view gaps); the machine was off or "
+            "asleep, the pixel did not run, or it could make nothing durable. Not yet: none has been heard since; is "
+            "a pixel running? While the enricher or Redis is away nothing is known, and no gap begins.",
+            [
+                Column("began", "From", width_px=150),
+                Column("ended", "Until", width_px=150),
+                Column("seconds", "Lasted", SECONDS),
+            ],
+            width=9,
+        ),
+        noValue="No gap",
+    ),
+])  # fmt: skip
+
+REASONS = Row(10, [
     table(
         "Left out",
         "pipeline/left_out.sql",
@@ -100,11 +275,27 @@ LISTS = Row(16, [
             Column("site", "Site"),
             Column("requests", "Requests", COUNT, width_px=130, gauge=True),
         ],
-        width=9,
+        width=12,
+    ),
+    with_defaults(
+        table(
+            "Dead-lettered",
+            "pipeline/dead_letter_reasons.sql",
+            "Hits that could not become rows, by reason, dropped ones too (view daily_ledger_reasons). too-late is "
+            f"no fault; of the others make dead-letters says which, and what to do. {NO_SITE}",
+            [
+                Column("reason", "Reason", width_px=120),
+                Column("site", "Site"),
+                Column("newest", "Newest", width_px=150),
+                Column("hits", "Hits", COUNT, width_px=130, gauge=True),
+            ],
+            width=12,
+        ),
+        noValue="None",
     ),
 ])  # fmt: skip
 
-JOBS = Row(7, [
+JOBS = Row(8, [
     table(
         "Jobs",
         "pipeline/jobs.sql",
@@ -118,6 +309,15 @@ JOBS = Row(7, [
             Column("last_error", "Last error"),
             Column("next_try", "Next try"),
         ],
+        width=16,
+    ),
+    table(
+        "Installation",
+        "pipeline/installation.sql",
+        "What the database knows of this installation: the settings SITES and REPORT_TIMEZONE, sizes as of up to 5 "
+        "minutes ago. The version is at the pixel's /version.",
+        [Column("what", "What", width_px=180), Column("says", "")],
+        width=8,
     ),
 ])  # fmt: skip
 
@@ -125,5 +325,5 @@ PIPELINE = Dashboard(
     uid="pipeline",
     title="Pipeline",
     description="Whether every accepted hit is accounted for, what waits, and how the jobs are doing.",
-    rows=[LEDGER, OVER_TIME, LISTS, JOBS],
+    rows=[WAITING, HEALTH, LEDGER, OVER_TIME, DELAYS, LISTS, REASONS, JOBS],
 )

@@ -19,8 +19,9 @@ class DiskSpace(NamedTuple):
 
 
 def disk_space(directory: Path) -> DiskSpace:
-    """Of the disk on which a directory is, what who is not root may use. Raises OSError."""
-    status = os.statvfs(directory)
+    """Of the disk on which a directory is, or would be made: what is free for who is not root. Raises OSError."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    status = os.statvfs(there)
     return DiskSpace(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 

@@ -71,6 +71,21 @@ SESSIONS = f"""
     from hits h join sites s using (site) join pages p using (site_id, host, path)
     where {HUMAN} and session_id is not null
     group by h.day, s.site_id, h.session_id"""
+# The pipeline: a gap over midnight and one that is open, a minute of hits in the range, a disk that fills.
+PIPELINE = [
+    """insert into pixel_runs (pixel_id, stretch, began_at, last_at)
+       values (gen_random_uuid(), 1, '2024-03-01 00:00 UTC', '2024-03-09 03:00 UTC'),
+              (gen_random_uuid(), 1, '2024-03-09 07:30 UTC', '2024-03-11 00:00 UTC'),
+              (gen_random_uuid(), 1, '2024-03-10 00:00 UTC', clock_timestamp() - interval '10 minutes')""",
+    """insert into stream_look (looked_at, entries, entries_read, oldest_at)
+       values (clock_timestamp() - interval '3 s', 2, 2, clock_timestamp() - interval '8 s')""",
+    """insert into ingest_minutes (minute, hits, delay_ms_sum, delay_ms_max, newest_received_at)
+       values ('2024-03-09 12:00 UTC', 30, 3000, 500, '2024-03-09 12:00:59 UTC'),
+              ('2024-03-09 12:01 UTC', 10, 41000, 40000, '2024-03-09 12:01:59 UTC')""",
+    """insert into disk_looks (looked_at, database_bytes, disk_free_bytes, disk_total_bytes)
+       values (clock_timestamp() - interval '4 days', 1000000000, 50000000000, 100000000000),
+              (clock_timestamp(), 3000000000, 46000000000, 100000000000)""",
+]
 STATEMENTS = [
     f"""insert into rollup_sessions (day, site_id, sessions, single_page_sessions)
         select day, site_id, count(*), count(*) filter (where pageviews = 1)
@@ -92,6 +107,7 @@ STATEMENTS = [
        values ('refresh', clock_timestamp() - interval '7 s', null, 0, null, clock_timestamp()),
               ('upkeep', null, clock_timestamp() - interval '65 s', 3, 'LockNotAvailable',
                clock_timestamp() + interval '3 s')""",
+    *PIPELINE,
 ]
 
 

@@ -157,7 +157,7 @@ def test_a_process_goes_on_counting_the_failures_of_the_one_before(
                 assert poll(lambda: worker.metric(in_a_row("upkeep")) == 8, 20)
                 assert poll(lambda: row_of(database, "upkeep")["failures_in_a_row"] == 8, 5)
                 names = eye.execute("select name from jobs order by name").fetchall()
-                assert names == [("refresh",), ("sessions",), ("upkeep",)]
+                assert names == [("disk",), ("refresh",), ("sessions",), ("upkeep",)]
         finally:
             eye.execute("alter table mislaid rename to stream_groups")
 
@@ -188,7 +188,7 @@ def test_a_lock_that_is_never_had_is_a_failure(
         with pytest.raises(LockNotHadError):
             jobs.run("refresh")
     assert poll(lambda: _runs(lambda: jobs.run("refresh")), 10)
-    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "country"]
+    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "disk", "country"]
 
 
 def _runs(function: Callable[[], None]) -> bool:
@@ -208,7 +208,7 @@ def test_a_run_goes_on_while_there_is_a_backlog_and_another_one_after_it_at_once
         put(store, make_hit(), make_hit())
     jobs.run("refresh")
     assert pageviews(database) == 6
-    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "sessions", "country"]
+    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "sessions", "disk", "country"]
 
     for _ in range(3):
         put(store, make_hit(), make_hit())
@@ -439,7 +439,7 @@ def test_of_two_processes_one_works_and_the_other_takes_over(
         )
     with database.connect() as eye:
         assert differences(eye) == {}
-        assert eye.execute("select count(*) from jobs").fetchone() == (3,)
+        assert eye.execute("select count(*) from jobs").fetchone() == (4,)
 
 
 def test_two_processes_whose_connections_are_cut_again_and_again_count_each_hit_once(

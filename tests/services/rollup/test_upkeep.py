@@ -24,7 +24,7 @@ from services.rollup.proof import Proof, prove
 from services.rollup.rebuild import rebuild
 from services.rollup.refresh import prepare, refresh
 from services.rollup.sessions import count_sessions
-from services.rollup.upkeep import drop_expired, first_day_to_keep, forget_old_groups
+from services.rollup.upkeep import drop_expired, first_day_to_keep, forget_old_facts, forget_old_groups
 from services.rollups import REFRESH_LOCK, ROLLUPS
 from services.settings import Settings
 from tests.conftest import Database
@@ -358,3 +358,29 @@ def test_numbers_of_groups_are_forgotten_after_two_weeks(
         ).fetchall()
         assert left == [(2, 1), (3, 2), (4, 1), (5, 1)], "of each run the last old number stays"
         assert eye.execute("select count(*) from groups_missing('-infinity')").fetchone() == (0,)
+
+
+def test_what_is_known_of_the_pipeline_grows_old(
+    connection: psycopg.Connection[Any], database: Database
+) -> None:
+    with database.connect() as eye:
+        eye.execute(
+            "insert into ingest_minutes select date_trunc('minute', now()) - make_interval(days => d), 1, 5, 5, now()"
+            " from generate_series(28, 34) as d"
+        )
+        eye.execute(
+            "insert into late_hits select now() - make_interval(days => d), 'blog.example', 1, 90"
+            " from generate_series(98, 104) as d"
+        )
+        eye.execute(
+            "insert into pixel_runs"
+            " select gen_random_uuid(), 1, now() - interval '500 days', now() - make_interval(days => d)"
+            " from generate_series(98, 104) as d"
+        )
+        assert forget_old_facts(connection, 100) == 5 + 5 + 5
+        tables = ("ingest_minutes", "late_hits", "pixel_runs")
+        assert [eye.execute(f"select count(*) from {table}").fetchall() for table in tables] == [[(2,)]] * 3
+        assert forget_old_facts(connection, 1) == 2 + 1
+        assert eye.execute("select count(*) from pixel_runs").fetchall() == [(1,)], (
+            "the last run stays: it ends the last gap"
+        )

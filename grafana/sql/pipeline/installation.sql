@@ -1,0 +1,20 @@
+-- pipeline/installation.sql: what this installation is, as the database knows it.
+select what, says
+from (
+    select 1 as place, 'Sites' as what, coalesce(nullif(sites, ''), '–') as says from installation
+    union all
+    select 2, 'Reporting time zone', report_timezone from installation
+    union all
+    select 3, 'Counting since', min(day)::text from ledger
+    union all
+    select 4, 'PostgreSQL', current_setting('server_version')
+    union all
+    select 5, 'Database', pg_size_pretty(database_bytes) from disk_outlook
+    union all
+    select 6, 'Grows a day', coalesce(pg_size_pretty(greatest(database_grows_bytes, 0)), 'not known before two days')
+    from disk_outlook
+    union all
+    select 7, 'Disk', pg_size_pretty(disk_free_bytes) || ' free of ' || pg_size_pretty(disk_total_bytes) from disk_outlook
+) facts
+where exists (select from ledger)
+order by place
