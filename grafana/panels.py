@@ -24,6 +24,10 @@ EXPLORER: Json = {"type": "postgres", "uid": "footfall-explorer"}
 OF_HITS = ("explore/", "realtime/")
 NO_DATA = "No data yet"
 WHOLE_DAYS = "Covers every day that the chosen range touches, each as a whole."
+# How SQL begins that counts them.
+WHOLE_DAYS_OF_RANGE = re.compile(
+    r"\$__timeFrom\(\)::timestamptz at time zone \w*\.?report_timezone\)|days_to_compare\("
+)
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
 # Of a figure whose size asks for an action: from which value on it has which colour.

@@ -295,6 +295,22 @@ REASONS = Row(10, [
     ),
 ])  # fmt: skip
 
+FEEDS = Row(6, [
+    table(
+        "Feeds",
+        "pipeline/feeds.sql",
+        "The feeds of the setting FEEDS, asked every 15 minutes; those with something wrong first. An entry without "
+        f"a date or a link to one of the sites is skipped. {NOW}",
+        [
+            Column("feed", "Feed"),
+            Column("last_ok", "Last read", width_px=160),
+            Column("posts", "Posts", COUNT, width_px=80),
+            Column("skipped", "Skipped", COUNT, width_px=80),
+            Column("error", "What is wrong", width_px=300),
+        ],
+    ),
+])  # fmt: skip
+
 JOBS = Row(8, [
     table(
         "Jobs",
@@ -325,5 +341,5 @@ PIPELINE = Dashboard(
     uid="pipeline",
     title="Pipeline",
     description="Whether every accepted hit is accounted for, what waits, and how the jobs are doing.",
-    rows=[WAITING, HEALTH, LEDGER, OVER_TIME, DELAYS, LISTS, REASONS, JOBS],
+    rows=[WAITING, HEALTH, LEDGER, OVER_TIME, DELAYS, LISTS, REASONS, JOBS, FEEDS],
 )

@@ -14,6 +14,8 @@ import psycopg
 
 from services.enricher.store import Store
 from services.hit import Hit
+from services.rollup.feeds import Post
+from services.rollup.posts import put as put_posts
 from services.rollup.refresh import prepare, refresh
 from tests import make
 from tests.services.rollup.definition import put
@@ -61,6 +63,12 @@ HITS: list[tuple[int, str | None, dict[str, Any]]] = [
     (13, "a", {"country": "DE"}),
 ]
 
+POSTS = [
+    Post(BLOG, BLOG, "/notes", "Notes <new>", f"https://{BLOG}/notes?utm_source=feed",
+         datetime(2024, 3, 8, 12, 2, tzinfo=ZONE)),
+    Post(SHOP, "www." + SHOP, "/cart", "Cart", f"https://www.{SHOP}/cart", datetime(2024, 3, 12, tzinfo=ZONE)),
+]  # fmt: skip
+
 HUMAN = "event = 'pageview' and not is_bot and not is_me"
 
 # Counted by a job of its own: here by what they are defined to be.
@@ -103,6 +111,12 @@ STATEMENTS = [
               ('blog.example', '2024-03-10', 'refused', 'rate-limit', 3)""",
     """insert into rollup_pending (site, day, batch_id, hits, stored_at)
        values ('blog.example', '2024-03-12', 1000000, 4, clock_timestamp() - interval '90 s')""",
+    """insert into feeds (feed, tried_at, ok_at, entries, skipped, error)
+       values ('https://blog.example/feed.xml', now(), now() - interval '65 s', 2, 0, null),
+              ('https://blog.example/gone.xml', now(), null, 0, 0, 'answered 404')""",
+    """insert into annotations (begins_at, ends_at, kind, site, text)
+       values ('2024-03-09 12:00-05', null, 'deploy', null, 'Deployed 1.2'),
+              ('2024-03-10 12:00-05', '2024-03-10 14:00-05', 'note', 'blog.example', 'Newsletter <42>')""",
     """insert into jobs (name, last_done_at, last_failed_at, failures_in_a_row, last_error, next_try_at)
        values ('refresh', clock_timestamp() - interval '7 s', null, 0, null, clock_timestamp()),
               ('upkeep', null, clock_timestamp() - interval '65 s', 3, 'LockNotAvailable',
@@ -137,8 +151,9 @@ def set_zone(connection: psycopg.Connection[Any]) -> None:
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
-    """Set the zone, store and count ``HITS``, the first hit of a site's day twice."""
+    """Set the zone, publish ``POSTS``, store and count ``HITS``, the first hit of a site's day twice."""
     set_zone(connection)
+    put_posts(connection, "https://blog.example/feed.xml", POSTS)
     hits = [make_hit(number, day, who, **differing) for number, (day, who, differing) in enumerate(HITS)]
     store(connection, hits)
     put(Store(connection), *{(hit.site, hit.day): hit for hit in reversed(hits)}.values())
