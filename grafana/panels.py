@@ -96,9 +96,7 @@ def make_panel(
 ) -> Panel:
     """What all panels with data have; ``sql`` is a file under ``SQL``. Says where whole days are counted."""
     target = make_target(sql, result)
-    counts_days = re.search(r"as first_day|days_to_compare\(", target["rawSql"]) and not sql.startswith(
-        OF_HITS
-    )
+    counts_days = WHOLE_DAYS_OF_RANGE.search(target["rawSql"]) and not sql.startswith(OF_HITS)
     # "custom" must exist, be it empty: newer Grafana migrates the overrides of a table only then.
     config = {"custom": {}, "noValue": NO_DATA, **(defaults or {})}
     body = {
