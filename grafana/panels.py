@@ -30,6 +30,7 @@ WHOLE_DAYS_OF_RANGE = re.compile(
 )
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
+PERCENT = "percent"  # 12.3 is 12.3 %
 # Of a figure whose size asks for an action: from which value on it has which colour.
 Steps = tuple[tuple[float, str], ...]
 # The same field has the same colour everywhere; what is not here, Grafana colours by name.

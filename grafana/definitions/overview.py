@@ -5,8 +5,9 @@ from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import PAGE, PAGEVIEWS, VISITORS
+from grafana.definitions.credit import CREDIT
 from grafana.definitions.phrases import COMPARED, HUMAN, SUMMED
-from grafana.panels import COUNT, compared, stat, text, words
+from grafana.panels import COUNT, compared, stat, words
 from grafana.tables import Column, table
 
 FIGURES = Row(4, [
@@ -145,17 +146,6 @@ COUNTRIES = Row(15, [
             PAGEVIEWS._replace(gauge=False, width_px=100),
         ],
         width=9,
-    ),
-])  # fmt: skip
-
-CREDIT = Row(2, [
-    text(
-        "",
-        "Countries: [IP Geolocation by DB-IP](https://db-ip.com), "
-        "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). "
-        "Where a licence key of MaxMind is set instead: This product includes GeoLite Data created by MaxMind, "
-        "available from [https://www.maxmind.com](https://www.maxmind.com).",
-        "Where the countries come from; both licences ask for this.",
     ),
 ])  # fmt: skip
 
