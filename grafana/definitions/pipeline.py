@@ -198,8 +198,8 @@ DELAYS = Row(9, [
             "Ingest delay",
             "pipeline/delay_over_time.sql",
             "From a pixel's receiving a hit to its row, of all sites, by when it was stored: the mean, and the "
-            "longest (table ingest_minutes, which keeps 30 days); in a range of more than 6 hours a point for 5 minutes "
-            "to 6 hours. A peak is an outage that ended then: its hits came out of a spool or a backlog.",
+            "longest (table ingest_minutes, which keeps 30 days); in a range of more than 6 hours a point for 5 "
+            "minutes to 6 hours. A peak is an outage that ended then: its hits came out of a spool or a backlog.",
             names={"mean": "Mean", "longest": "Longest"},
             width=12,
         ),
@@ -277,7 +277,7 @@ REASONS = Row(10, [
     ),
     with_defaults(
         table(
-            "Dead-lettered",
+            "Dead letters",
             "pipeline/dead_letter_reasons.sql",
             "Hits that could not become rows, by reason, dropped ones too (view daily_ledger_reasons). too-late is "
             f"no fault; of the others make dead-letters says which, and what to do. {NO_SITE}",
