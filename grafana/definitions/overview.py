@@ -142,8 +142,8 @@ COUNTRIES = Row(15, [
         [
             Column("flag", " ", width_px=45),
             Column("name", "Country", explore="country", explore_field="country"),
-            VISITORS._replace(gauge=True, width_px=130),
-            PAGEVIEWS._replace(gauge=False, width_px=100),
+            VISITORS._replace(width_px=85),
+            PAGEVIEWS._replace(width_px=130),
         ],
         width=9,
     ),

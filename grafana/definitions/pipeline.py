@@ -279,7 +279,7 @@ REASONS = Row(10, [
     ),
     with_defaults(
         table(
-            "Dead-lettered",
+            "Dead letters",
             "pipeline/dead_letter_reasons.sql",
             "Hits that could not become rows, by reason, dropped ones too (view daily_ledger_reasons). too-late is "
             f"no fault; of the others make dead-letters says which, and what to do. {NO_SITE}",

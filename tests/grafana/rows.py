@@ -90,6 +90,11 @@ PIPELINE = [
     """insert into ingest_minutes (minute, hits, delay_ms_sum, delay_ms_max, newest_received_at)
        values ('2024-03-09 12:00 UTC', 30, 3000, 500, '2024-03-09 12:00:59 UTC'),
               ('2024-03-09 12:01 UTC', 10, 41000, 40000, '2024-03-09 12:01:59 UTC')""",
+    # The second is in no ledger.
+    """insert into dead_letters (site, day, dead_letter_id, entry_id, reason, hits, size_bytes)
+       values ('', '2024-03-09', gen_random_uuid(), '1-1', 'seal', 2, 99),
+              ('blog.example', '2024-03-10', gen_random_uuid(), '2-1', 'url', 1, 99),
+              ('blog.example', '2024-03-10', gen_random_uuid(), '3-1', 'too-late', 5, 99)""",
     """insert into disk_looks (looked_at, database_bytes, disk_free_bytes, disk_total_bytes)
        values (clock_timestamp() - interval '4 days', 1000000000, 50000000000, 100000000000),
               (clock_timestamp(), 3000000000, 46000000000, 100000000000)""",

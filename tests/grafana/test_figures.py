@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from grafana.panels import READER, SQL
 from grafana.variables import ALL
 from tests.conftest import Database
 from tests.grafana.rows import (
@@ -25,7 +27,7 @@ from tests.grafana.rows import (
     set_zone,
     store,
 )
-from tests.grafana.test_panels import FILES, Result, panel_named, run_panel
+from tests.grafana.test_panels import FILES, Result, panel_named, run, run_panel
 
 pytestmark = pytest.mark.servers
 
@@ -457,14 +459,18 @@ def test_the_ledger_closes(filled: Database) -> None:
 
 def test_what_waits_is_shown_whatever_the_range(filled: Database) -> None:
     assert figure(filled, "pipeline", "Waiting for the rollups") == 4
-    assert 90 <= figure(filled, "pipeline", "Oldest waits") < 3_600
+    assert 90 <= figure(filled, "pipeline", "Rollups behind") < 3_600
+    assert 8 <= figure(filled, "pipeline", "Oldest on the stream") < 3_600
+    assert 3 <= figure(filled, "pipeline", "Stream looked at") < 3_600
 
 
 def test_nothing_waits(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("insert into ledger (site, day) values (%s, '2020-01-01')", [BLOG])
     assert figure(database, "pipeline", "Waiting for the rollups") == 0
-    assert figure(database, "pipeline", "Oldest waits") == 0
+    assert figure(database, "pipeline", "Rollups behind") == 0
+    assert figure(database, "pipeline", "Dead letters to look at") == 0
+    assert figure(database, "pipeline", "Ledger differences") == 0
 
 
 def test_jobs_that_fail_stand_first(filled: Database) -> None:
@@ -480,3 +486,99 @@ def test_what_was_left_out(filled: Database) -> None:
     rows = shown(filled, "pipeline", "Left out").rows
     assert [(row["reason"], row["site"], row["requests"]) for row in rows] == [
         ("local-host", "–", 7), ("rate-limit", BLOG, 3)]  # fmt: skip
+
+
+# The pipeline -----------------------------------------------------------------------------------------------------
+
+
+def at_noon(day: int) -> datetime:
+    """When the rows' hits of a day were received."""
+    return datetime(2024, 3, day, 12, tzinfo=ZONE)
+
+
+def test_hits_of_years_ago_that_were_stored_now_came_late(filled: Database) -> None:
+    assert figure(filled, "pipeline", "Last hit") > 365 * 86_400
+    assert figure(filled, "pipeline", "Ingest delay, mean") > 365 * 86_400
+    assert figure(filled, "pipeline", "Ingest delay, longest") > 365 * 86_400
+    late = shown(filled, "pipeline", "Late hits").rows
+    assert [(row["time"], row["late"]) for row in late] == [(at_noon(9), 3), (at_noon(10), 2)]
+
+
+def test_letters_that_somebody_has_to_look_at(filled: Database) -> None:
+    assert figure(filled, "pipeline", "Dead letters to look at") == 3, "too-late is no fault"
+    rows = shown(filled, "pipeline", "Dead letters").rows
+    assert [(row["reason"], row["site"], row["hits"]) for row in rows] == [
+        ("too-late", BLOG, 5), ("seal", "–", 2), ("url", BLOG, 1)]  # fmt: skip
+    assert figure(filled, "pipeline", "Ledger differences") == 1
+
+
+def test_gaps_of_the_range_stand_by_the_reporting_zone(filled: Database) -> None:
+    [gap] = shown(filled, "pipeline", "Gaps").rows
+    assert gap == {"began": "2024-03-08 22:00", "ended": "2024-03-09 02:30", "seconds": 16_200}
+
+
+def test_minutes_are_a_mean_of_wider_steps_in_a_longer_range(filled: Database) -> None:
+    rows = shown(filled, "pipeline", "Hits stored a minute").rows
+    assert [row["stored"] for row in rows[:2]] == [round(Decimal(40) / 15, 2), 0]
+    assert rows[1]["time"] - rows[0]["time"] == timedelta(minutes=15)
+    [row] = shown(filled, "pipeline", "Ingest delay").rows
+    assert (row["mean"], row["longest"]) == (Decimal("1.1"), 40)
+
+
+def test_the_disk_lasts_as_long_as_the_faster_of_two_says(filled: Database) -> None:
+    assert figure(filled, "pipeline", "Disk lasts") == 46
+    assert figure(filled, "pipeline", "Disk free") == 46_000_000_000
+
+
+@pytest.mark.parametrize(("grows", "days"), [(0, 36_500), (1, 36_500), (-5, 36_500), (5_000_000, 1_000)])
+def test_a_disk_that_does_not_fill_lasts_for_ever(database: Database, grows: int, days: int) -> None:
+    with database.connect() as connection:
+        connection.execute(
+            "insert into disk_looks (looked_at, database_bytes, disk_free_bytes, disk_total_bytes)"
+            " select now() - make_interval(days => d), 1000000 - d * %s, 5000000000, 9000000000"
+            " from generate_series(0, 4) as d",
+            [grows],
+        )
+    assert figure(database, "pipeline", "Disk lasts") == days
+
+
+def annotations(
+    database: Database, name: str, sites: str = "'__all__'", end: datetime = END
+) -> list[tuple[Any, ...]]:
+    """As Grafana asks for them."""
+    sql = (SQL / "annotations" / f"{name}.sql").read_text("utf-8")
+    result = run(database, READER, sql, {"site": sites}, end=end)
+    assert list(result.columns) == ["time", "timeend", "text", "tags"]
+    return [tuple(row.values()) for row in result.rows]
+
+
+def test_gaps_are_drawn_on_the_curves(filled: Database) -> None:
+    [closed] = annotations(filled, "gaps")
+    at = datetime(2024, 3, 9, 3, tzinfo=UTC)
+    assert closed == (at, at + timedelta(hours=4.5), "No pixel could take hits: 4 h", "gap")
+    same, still_open = annotations(filled, "gaps", end=datetime.now(UTC))
+    assert same == closed
+    assert still_open[1] > still_open[0]
+    assert re.fullmatch(r"No pixel could take hits: \d+ min, and none is heard yet", still_open[2])
+
+
+def test_late_hits_are_drawn_on_the_curves_hours_in_a_row_as_one(
+    filled: Database, database: Database
+) -> None:
+    first, second = annotations(filled, "late")
+    assert first[:2] == (at_noon(9), at_noon(9) + timedelta(hours=1))
+    assert re.fullmatch(r"3 hits of this time came late, by up to \d+ days", first[2])
+    assert second[0] == at_noon(10)
+    assert annotations(filled, "late", "'never.example'") == []
+    with database.connect() as connection:
+        connection.execute(
+            "insert into late_hits values"
+            " ('2024-03-09 12:00 UTC', 'a', 1, 61), ('2024-03-09 12:00 UTC', 'b', 2, 90),"
+            " ('2024-03-09 13:00 UTC', 'b', 2, 7300), ('2024-03-09 15:00 UTC', 'a', 1, 600000)"
+        )
+    noon = datetime(2024, 3, 9, 12, tzinfo=UTC)
+    assert annotations(database, "late") == [
+        (noon, noon + timedelta(hours=2), "5 hits of this time came late, by up to 2 h", "late"),
+        (noon + timedelta(hours=3), noon + timedelta(hours=4),
+         "1 hit of this time came late, by up to 6 days", "late"),
+    ]  # fmt: skip

@@ -1,4 +1,5 @@
 -- pipeline/stored_a_minute.sql: hits stored a minute, as a mean of steps that are wider in a longer range.
+-- The step that is under way is as long as it has been.
 with span as materialized (
     select greatest($__timeFrom()::timestamptz, stored.first_minute) as from_at,
            least($__timeTo()::timestamptz, now()) as to_at,
@@ -17,7 +18,6 @@ with span as materialized (
     group by starts_at
 )
 select steps.starts_at as "time",
-       -- The step that is under way is as long as it has been.
        round(coalesce(found.hits, 0) / greatest(1, extract(epoch from least(span.step, span.to_at - steps.starts_at)) / 60), 2)
            as stored
 from span

@@ -16,7 +16,7 @@ import redis
 
 from services.hit import MAX_GROUP_HITS, LeftOut
 from services.hit_stream import STREAM, connect_async
-from services.pixel import group_commit
+from services.pixel import group_commit, signs
 from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
 from services.pixel.spool import Spool
 from services.sealing import KeyHolds
@@ -66,6 +66,10 @@ class Parts:
     def held(self) -> list[str]:
         """Keys that wait for the spool."""
         return [path.name for path in (self.folder / "keys").glob("*.held-by-*")]
+
+    def key_files(self) -> list[str]:
+        """Keys that were made."""
+        return [path.name for path in (self.folder / "keys").glob("*.key")]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -603,3 +607,73 @@ async def test_a_redis_that_does_not_tell_its_memory_is_no_redis_that_is_away(
     assert commit.degraded() == []
     assert await submit(commit)[0]
     assert len(identities(own_redis.url)) == 1
+
+
+# Signs of life ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pixel_without_hits_says_now_and_then_that_it_runs(
+    parts: Parts, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_us = int(time.time() * 1_000_000)
+    monkeypatch.setattr(signs, "BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(group_commit, "LEFT_OUT_EVERY_S", 0.05)
+    monkeypatch.setattr(signs, "SIGN_EVERY_S", 0.05)
+    parts.make(redis_url)
+    await until(lambda: len(groups_in(redis_url)) >= 2, 10)
+    first, second = groups_in(redis_url)[:2]
+    assert (first.hits, first.sealed, first.left_out, first.abandoned) == (0, b"", [], [])
+    assert first.alive
+    assert second.alive
+    assert (first.alive.stretch, second.alive.stretch) == (1, 1)
+    assert second.alive.since_us == first.alive.since_us
+    assert began_us <= first.alive.since_us < first.alive.at_us < second.alive.at_us
+    assert parts.key_files() == [], "nothing is sealed: no key is made"
+
+
+async def test_hits_say_it_too_and_then_no_group_is_written_for_it(
+    parts: Parts, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "SIGN_EVERY_S", 0.0)
+    commit = parts.make(redis_url)
+    for _ in range(3):
+        assert await submit(commit)[0]
+    assert [(group.hits, group.alive is not None) for group in groups_in(redis_url)] == [(1, True)] * 3
+
+
+async def test_a_beat_waits_in_the_spool_while_redis_is_away_and_holds_no_key(
+    parts: Parts, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(signs, "SIGN_EVERY_S", 0.0)
+    monkeypatch.setattr(group_commit, "LEFT_OUT_EVERY_S", 0.05)
+    own_redis.kill()
+    commit = parts.make(own_redis.url)
+    await until(lambda: commit.spool_bytes > 200, 20)
+    assert parts.held() == []
+    monkeypatch.setattr(signs, "BEAT_EVERY_S", 60.0)
+    own_redis.start()
+    await until(lambda: not commit.degraded(), 20)
+    groups = groups_in(own_redis.url)
+    assert [group.seq for group in groups] == list(range(1, len(groups) + 1))
+    assert all(group.hits == 0 and group.alive for group in groups)
+
+
+async def test_who_can_make_nothing_durable_gives_no_sign(
+    parts: Parts, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(group_commit, "LEFT_OUT_EVERY_S", 0.05)
+    monkeypatch.setattr(signs, "SIGN_EVERY_S", 0.0)
+    monkeypatch.setattr(signs, "BREAK_S", 0.5)
+    own_redis.kill()
+    commit = parts.make(own_redis.url, spool_bytes=10)
+    began_s = time.time()
+    await until(lambda: len(commit._abandoned) >= 2 and time.time() - began_s > 1, 20)
+    own_redis.start()
+    await commit.look()
+    await until(lambda: groups_in(own_redis.url), 20)
+    [first, *_] = groups_in(own_redis.url)
+    assert first.alive
+    assert first.alive.stretch == 2, "of a stretch that begins now"
+    assert first.alive.since_us > int((began_s + 1) * 1_000_000)
