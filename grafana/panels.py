@@ -134,7 +134,9 @@ def stat(
     title: str, sql: str, description: str, *, unit: str = COUNT, width: int = 6, steps: Steps = ()
 ) -> Panel:
     """One figure: the SQL gives one row with one number; coloured from the values of ``steps`` on."""
-    defaults = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(steps)}
+    defaults: Json = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(steps)}
+    if unit == "percent":
+        defaults["decimals"] = 1
     return make_panel("stat", title, sql, description, width=width, options=_figure(), defaults=defaults)
 
 
@@ -157,7 +159,7 @@ def compared(title: str, sql: str, description: str, *, unit: str = COUNT, width
     roles = {number: "field.value", "change": "field.name", "colour": "color"}
     panel = make_panel(
         "stat", title, sql, description, width=width,
-        options=_figure(textMode="value_and_name", text={"titleSize": 14, "valueSize": 38}),
+        options=_figure(justifyMode="auto", textMode="value_and_name", text={"titleSize": 14, "valueSize": 36}),
         defaults={"unit": unit, "color": {"mode": "fixed", "fixedColor": "text"}},
     )  # fmt: skip
     # The row becomes one field, which has the change for its name.

@@ -9,6 +9,9 @@ from grafana.panels import COLOURS, Json, Panel, make_panel, override
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
 
+# Of a column of numbers: without a width Grafana gives it 150 and more.
+NUMBER_PX = 95
+
 
 class Column(NamedTuple):
     """A column of a table: the field of the SQL, its heading, and how it is shown."""
@@ -34,15 +37,17 @@ def _column(column: Column) -> Json:
     properties: Json = {"displayName": column.heading}
     if column.unit:
         properties["unit"] = column.unit
-    if column.width_px:
-        properties["custom.width"] = column.width_px
+    if width := column.width_px or (NUMBER_PX if column.unit and not column.gauge and not column.heat else 0):
+        properties["custom.width"] = width
+    if column.unit == "percent":
+        properties["decimals"] = 1  # else Grafana shows 4 % beside 0.800 %
     if column.gauge:
         # 9.4's word for a gauge in a cell; newer Grafana migrates it.
         properties |= {"custom.displayMode": "basic", "min": 0}
         properties["color"] = {"mode": "fixed", "fixedColor": COLOURS.get(column.field, "blue")}
     if column.heat:
         properties |= {"custom.displayMode": "color-background-solid", "custom.minWidth": 50, "min": 0}
-        properties |= {"custom.align": "center", "color": {"mode": "continuous-blues"}}
+        properties |= {"custom.align": "center", "color": {"mode": "continuous-blues"}, "decimals": 1}
     if links := _links(column):
         properties["links"] = links
     return override(column.field, properties)

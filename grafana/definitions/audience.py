@@ -63,9 +63,11 @@ COUNTRIES = Row(18, [
 ])  # fmt: skip
 
 
-def _list(title: str, sql: str, column: Column, more: str = "") -> Panel:
+def _list(title: str, sql: str, column: Column, more: str = "", width: int = 8) -> Panel:
     description = f"Visitors and pageviews of people. {SUMMED} {SHARED} {UNKNOWN}"
-    return table(title, f"audience/{sql}.sql", f"{description} {more}".rstrip(), [column, *NUMBERS], width=8)
+    return table(
+        title, f"audience/{sql}.sql", f"{description} {more}".rstrip(), [column, *NUMBERS], width=width
+    )
 
 
 BROWSERS = Row(13, [
@@ -80,12 +82,14 @@ LANGUAGES = Row(13, [
         "languages",
         Column("language", "Language"),
         f"The first language that the browser asks for. {GATHERED}",
+        width=12,
     ),
     _list(
         "Screens",
         "screens",
         Column("screen", "Screen"),
         "A screen's class, named by its commonest size: 390x844 is most telephones.",
+        width=12,
     ),
 ])  # fmt: skip
 

@@ -45,7 +45,7 @@ OVER_TIME = Row(10, [
     ),
 ])  # fmt: skip
 
-LIST = Row(18, [
+LIST = Row(14, [
     table(
         "Campaigns",
         "campaigns/campaigns.sql",
@@ -63,7 +63,7 @@ LIST = Row(18, [
     ),
 ])  # fmt: skip
 
-SOURCES = Row(12, [
+SOURCES = Row(9, [
     table(
         "Sources of campaigns",
         "campaigns/sources.sql",

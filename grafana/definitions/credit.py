@@ -3,9 +3,9 @@
 from grafana.dashboard import Row
 from grafana.panels import text
 
-CREDIT = Row(2, [
+CREDIT = Row(3, [
     text(
-        "",
+        "Where countries come from",
         "Countries: [IP Geolocation by DB-IP](https://db-ip.com), "
         "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). "
         "Where a licence key of MaxMind is set instead: This product includes GeoLite Data created by MaxMind, "

@@ -43,7 +43,7 @@ OVER_TIME = Row(10, [
     ),
 ])  # fmt: skip
 
-LISTS = Row(18, [
+LISTS = Row(15, [
     table(
         "Events by name",
         "events/list.sql",
@@ -58,10 +58,10 @@ LISTS = Row(18, [
         "The 1,000 most frequent values of properties. An event counts once for each of its properties: never add "
         f"over them. {SESSIONS}",
         [
-            EVENT,
-            Column("property", "Property"),
+            EVENT._replace(width_px=110),
+            Column("property", "Property", width_px=90),
             Column("value", "Value"),
-            EVENTS_COLUMN._replace(width_px=150),
+            EVENTS_COLUMN._replace(width_px=130),
             SESSIONS_COLUMN,
         ],
         width=12,

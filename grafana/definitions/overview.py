@@ -86,9 +86,9 @@ PAGES = Row(13, [
             Column("title", "Post", explore="page", explore_field="page", link="page_address",
                    link_title="Open the post"),
             Column("published", "Published", width_px=95),
-            Column("pageviews_24h", "24 hours", COUNT, width_px=75),
+            Column("pageviews_24h", "24 hours", COUNT, width_px=85),
             Column("pageviews_7d", "7 days", COUNT, width_px=75),
-            PAGEVIEWS._replace(heading="Since then", gauge=False, width_px=85),
+            PAGEVIEWS._replace(heading="Since then", gauge=False, width_px=95),
             VISITORS._replace(width_px=75),
         ],
         width=11,
@@ -140,7 +140,7 @@ COUNTRIES = Row(15, [
         f"Visitors and pageviews of the 12 countries with the most visitors, and of all others. {SUMMED} "
         "Unknown: the address is in no country's range. The whole list is on the dashboard Audience.",
         [
-            Column("flag", " ", width_px=45),
+            Column("flag", " ", width_px=40),
             Column("name", "Country", explore="country", explore_field="country"),
             VISITORS._replace(width_px=85),
             PAGEVIEWS._replace(width_px=130),

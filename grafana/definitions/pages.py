@@ -61,7 +61,7 @@ SESSION_ENDS = Row(14, [
         "Entry pages",
         "pages/entries.sql",
         f"The 100 pages at which the most sessions began, and those of them with one pageview only. {LATE}",
-        [PAGE, SESSIONS, Column("single_page_sessions", "Single-page sessions", COUNT, width_px=150)],
+        [PAGE, SESSIONS, Column("single_page_sessions", "Single-page sessions", COUNT, width_px=175)],
         width=12,
     ),
     table(

@@ -11,7 +11,7 @@ CHANNELS = Row(10, [
         "sources/channels.sql",
         "Pageviews and visitors of each channel, which is a kind of source. Direct: no referrer, or the site itself. "
         "Visitors of a channel on each day, summed over days; whoever came by two channels is in both.",
-        [CHANNEL, PAGEVIEWS, VISITORS],
+        [CHANNEL._replace(width_px=0), PAGEVIEWS, VISITORS],
         width=9,
     ),
     time_series(
