@@ -71,10 +71,10 @@ class Occasions:
         for surge in self._facts["surges"]:
             began_on = self._world.surge_began(surge)
             start_us = self._scene.days.begin(began_on) + surge["hour"] * HOUR_US
-            times_us = _surge_times(dice, surge, self._scene, day, start_us)
-            site, page = self._world.site(surge["site"]), self._read_in(surge, began_on)
-            for at_us in times_us:
+            for at_us in _surge_times(dice, surge, self._scene, day, start_us):
+                page = self._read_in(surge, began_on)
                 landing = Landing(page.path, page.title, referrer=_referrer(dice, surge))
+                site = self._world.site(surge["site"])
                 yield self._scene.visit(dice, site, at_us, landing, bounces=SURGE_BOUNCES)
 
     def _read_in(self, surge: dict[str, Any], began_on: datetime.date) -> Page:
