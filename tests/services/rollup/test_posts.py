@@ -389,10 +389,8 @@ def test_the_rollup_looks_by_itself_where_feeds_are_named(
     feeds_of = {"FEEDS": server.url + "/feed", "SITES": "blog.example", "COUNTRY_REFRESH": "off"}
     with contextlib.closing(_Running(settings, **feeds_of)):
         assert poll(lambda: parts.rows("select count(*) from posts") == [(1,)], 30)
-        assert poll(
-            lambda: parts.rows("select last_done_at is not null from jobs where name = 'posts'") == [(True,)],
-            30,
-        )
+        done = "select last_done_at is not null from jobs where name = 'posts'"
+        assert poll(lambda: parts.rows(done) == [(True,)], 30)
     with contextlib.closing(_Running(settings, COUNTRY_REFRESH="off")):
         assert poll(lambda: shown(parts) == {}, 30)
         assert poll(lambda: parts.rows("select count(*) from jobs where name = 'posts'") == [(0,)], 30)
