@@ -34,7 +34,9 @@ from tests.make import Log, make_hit, make_raw_hit, make_settings
 from tests.services.rollup.conftest import Parts
 from tests.services.rollup.definition import differences, put
 from tests.services.rollup.test_country import Answer, Server, body, silence, status, trickle
+from tests.services.rollup.test_schedule import Worker
 from tests.strategies import wild_texts
+from tools.servers import poll
 
 pytestmark = pytest.mark.servers
 NOW = datetime.datetime(2026, 11, 22, 18, 30, tzinfo=datetime.UTC)
@@ -374,9 +376,29 @@ def test_each_wire_is_looked_at_before_anything_is_sent(
 
 
 @pytest.fixture
-def upkeep(settings: Settings, database: Database) -> Iterator[psycopg.Connection[Any]]:
-    with connect(settings, "rollup") as connection:
+def upkeep(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """As the role that the rollup has."""
+    with connect(make_settings(DATABASE_URL=database.role_url("footfall_rollup")), "rollup") as connection:
         yield connection
+
+
+def test_the_rollup_looks_by_itself_where_feeds_are_named(
+    parts: Parts, server: Server, settings: Settings
+) -> None:
+    server.answers["/feed"] = headed(feed_of(("/a", NOW)))
+    feeds_of = {"FEEDS": server.url + "/feed", "SITES": "blog.example", "COUNTRY_REFRESH": "off"}
+    with contextlib.closing(_Running(settings, **feeds_of)):
+        assert poll(lambda: parts.rows("select count(*) from posts") == [(1,)], 30)
+        done = "select last_done_at is not null from jobs where name = 'posts'"
+        assert poll(lambda: parts.rows(done) == [(True,)], 30)
+    with contextlib.closing(_Running(settings, COUNTRY_REFRESH="off")):
+        assert poll(lambda: shown(parts) == {}, 30)
+        assert poll(lambda: parts.rows("select count(*) from jobs where name = 'posts'") == [(0,)], 30)
+
+
+class _Running(Worker):
+    def close(self) -> None:
+        self.stop()
 
 
 def settings_for(server: Server, *paths: str) -> Settings:
