@@ -8,6 +8,8 @@ from grafana.panels import Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
+# The variables of *explore* beside those two: there a click keeps the others.
+FILTERS = ("page", "source", "channel", "country", "device", "campaign")
 
 
 class Column(NamedTuple):
@@ -28,7 +30,7 @@ class Column(NamedTuple):
     explore_field: str = ""
 
 
-def _column(column: Column) -> Json:
+def _column(column: Column, filters: tuple[str, ...]) -> Json:
     properties: Json = {"displayName": column.heading}
     if column.unit:
         properties["unit"] = column.unit
@@ -41,16 +43,17 @@ def _column(column: Column) -> Json:
     if column.heat:
         properties |= {"custom.displayMode": "color-background-solid", "custom.minWidth": 50, "min": 0}
         properties |= {"custom.align": "center", "color": {"mode": "continuous-BlPu"}}
-    if links := _links(column):
+    if links := _links(column, filters):
         properties["links"] = links
     return override(column.field, properties)
 
 
-def _links(column: Column) -> list[Json]:
+def _links(column: Column, filters: tuple[str, ...]) -> list[Json]:
     links: list[Json] = []
     if column.explore:
         value = f"${{__data.fields.{column.explore_field or column.field}:percentencode}}"
-        url = f"/d/explore?{KEPT}&var-{column.explore}={value}"
+        others = "".join(f"&${{{name}:queryparam}}" for name in filters if name != column.explore)
+        url = f"/d/explore?{KEPT}{others}&var-{column.explore}={value}"
         links.append({"title": "Explore", "url": url, "targetBlank": False})
     if column.link:
         # :raw, because the SQL gives an encoded address, which newer Grafana would encode again.
@@ -64,11 +67,22 @@ def _hidden(field: str) -> Json:
     return override(field, {"custom.hidden": True, "custom.hideFrom.viz": True})
 
 
-def table(title: str, sql: str, description: str, columns: list[Column], *, width: int = 24) -> Panel:
-    """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden."""
+def table(
+    title: str,
+    sql: str,
+    description: str,
+    columns: list[Column],
+    *,
+    width: int = 24,
+    filters: tuple[str, ...] = (),
+) -> Panel:
+    """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden.
+
+    ``filters`` are the variables that a click keeps beside the sites and the traffic: the dashboard must have them.
+    """
     shown = {column.field for column in columns}
     needed = [field for column in columns for field in (column.link, column.explore_field) if field]
     hidden = [field for field in dict.fromkeys(needed) if field not in shown]
-    overrides = [_column(column) for column in columns] + [_hidden(field) for field in hidden]
+    overrides = [_column(column, filters) for column in columns] + [_hidden(field) for field in hidden]
     options = {"footer": {"show": False}, "showHeader": True}
     return make_panel("table", title, sql, description, width=width, options=options, overrides=overrides)
