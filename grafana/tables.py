@@ -8,6 +8,8 @@ from grafana.panels import COLOURS, Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
+# The variables of *explore* beside those two: there a click keeps the others.
+FILTERS = ("page", "source", "channel", "country", "device", "campaign")
 
 # Of a column of numbers: without a width Grafana gives it 150 and more.
 NUMBER_PX = 95
@@ -33,7 +35,7 @@ class Column(NamedTuple):
     explore_also: tuple[tuple[str, str], ...] = ()
 
 
-def _column(column: Column) -> Json:
+def _column(column: Column, filters: tuple[str, ...]) -> Json:
     properties: Json = {"displayName": column.heading}
     if column.unit:
         properties["unit"] = column.unit
@@ -48,17 +50,19 @@ def _column(column: Column) -> Json:
     if column.heat:
         properties |= {"custom.displayMode": "color-background-solid", "custom.minWidth": 50, "min": 0}
         properties |= {"custom.align": "center", "color": {"mode": "continuous-blues"}, "decimals": 1}
-    if links := _links(column):
+    if links := _links(column, filters):
         properties["links"] = links
     return override(column.field, properties)
 
 
-def _links(column: Column) -> list[Json]:
+def _links(column: Column, filters: tuple[str, ...]) -> list[Json]:
     links: list[Json] = []
     if column.explore:
-        filters = ((column.explore, column.explore_field or column.field), *column.explore_also)
-        values = "&".join(f"var-{name}=${{__data.fields.{field}:percentencode}}" for name, field in filters)
-        url = f"/d/explore?{KEPT}&{values}"
+        chosen = ((column.explore, column.explore_field or column.field), *column.explore_also)
+        kept = [name for name in filters if name not in dict(chosen)]
+        values = [f"${{{name}:queryparam}}" for name in kept]
+        values += [f"var-{name}=${{__data.fields.{field}:percentencode}}" for name, field in chosen]
+        url = f"/d/explore?{KEPT}&{'&'.join(values)}"
         links.append({"title": "Explore", "url": url, "targetBlank": False})
     if column.link:
         # :raw, because the SQL gives an encoded address, which newer Grafana would encode again.
@@ -72,8 +76,19 @@ def _hidden(field: str) -> Json:
     return override(field, {"custom.hidden": True, "custom.hideFrom.viz": True})
 
 
-def table(title: str, sql: str, description: str, columns: list[Column], *, width: int = 24) -> Panel:
-    """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden."""
+def table(
+    title: str,
+    sql: str,
+    description: str,
+    columns: list[Column],
+    *,
+    width: int = 24,
+    filters: tuple[str, ...] = (),
+) -> Panel:
+    """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden.
+
+    ``filters`` are the variables that a click keeps beside the sites and the traffic: the dashboard must have them.
+    """
     shown = {column.field for column in columns}
     needed = [
         field
@@ -82,6 +97,6 @@ def table(title: str, sql: str, description: str, columns: list[Column], *, widt
         if field
     ]
     hidden = [field for field in dict.fromkeys(needed) if field not in shown]
-    overrides = [_column(column) for column in columns] + [_hidden(field) for field in hidden]
+    overrides = [_column(column, filters) for column in columns] + [_hidden(field) for field in hidden]
     options = {"footer": {"show": False}, "showHeader": True}
     return make_panel("table", title, sql, description, width=width, options=options, overrides=overrides)

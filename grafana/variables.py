@@ -92,7 +92,7 @@ SITE = Query("site", "Site", "Sites to count; setting SITES.", "variables/site.s
 TRAFFIC = Choice(
     "traffic",
     "Traffic",
-    "Whose hits to count. The owner's own are left out, but from all.",
+    "Whose hits to count. The owner's own are always left out.",
     (("People", "people"), ("Bots", "bots"), ("All", "all")),
 )
 # On dashboards over rollups, which count people: the choice is kept for the next dashboard, and changes nothing.

@@ -5,6 +5,7 @@ from grafana.definitions.audience import AUDIENCE
 from grafana.definitions.bots import BOTS
 from grafana.definitions.campaigns import CAMPAIGNS
 from grafana.definitions.events import EVENTS
+from grafana.definitions.explore import EXPLORE
 from grafana.definitions.missing import MISSING
 from grafana.definitions.overview import OVERVIEW
 from grafana.definitions.pages import PAGES
@@ -12,15 +13,7 @@ from grafana.definitions.pipeline import PIPELINE
 from grafana.definitions.sources import SOURCES
 
 DASHBOARDS: tuple[Dashboard, ...] = (
-    OVERVIEW,
-    PAGES,
-    SOURCES,
-    AUDIENCE,
-    CAMPAIGNS,
-    EVENTS,
-    MISSING,
-    BOTS,
-    PIPELINE,
-)
+    OVERVIEW, PAGES, SOURCES, AUDIENCE, CAMPAIGNS, EVENTS, MISSING, BOTS, EXPLORE, PIPELINE,
+)  # fmt: skip
 
 __all__ = ["DASHBOARDS"]

@@ -95,30 +95,29 @@ def run(database: Database, name: str, sites: list[str] | None = None) -> tuple[
 
 COLUMNS = [
     "title",
-    "page_address",
-    "host",
-    "path",
     "published",
     "pageviews_24h",
     "pageviews_7d",
     "pageviews",
     "visitors",
+    "page_address",
+    "page",
 ]
 
 
 def test_the_ten_newest_posts_have_their_first_hours_and_all_days(posted: Database) -> None:
     columns, rows = run(posted, "overview/recent_posts.sql")
     assert columns == COLUMNS
-    paths = [row[3] for row in rows]
+    paths = [row[7].removeprefix(BLOG).removeprefix(SHOP) for row in rows]
     assert paths == ["/0", "/1", "/2", "/sale", "/3", "/4", "/5", "/6", "/7", "/8"]
-    assert [row[5:] for row in rows if row[3] == "/2"] == [(0, 2, 2, 1)]
-    assert rows[0][:2] == ("Post /0", "https://blog.example/0?from=feed")
+    assert [row[2:6] for row in rows if row[7] == f"{BLOG}/2"] == [(0, 2, 2, 1)]
+    assert (rows[0][0], rows[0][6]) == ("Post /0", "https://blog.example/0?from=feed")
     assert all(None not in row and "" not in row for row in rows)
     # A second before, then three within 24 h, two more within 7 days, and one after them.
-    [row] = [row for row in run(posted, "overview/recent_posts.sql", [BLOG])[1] if row[3] == "/9"]
+    [row] = [row for row in run(posted, "overview/recent_posts.sql", [BLOG])[1] if row[7] == f"{BLOG}/9"]
     published_on = (NOW - 9 * DAY).astimezone(ZONE).date()
     since = sum(at.astimezone(ZONE).date() >= published_on for at in READ)
-    assert row[4:] == (str(published_on), 3, 5, since, since)
+    assert row[1:6] == (str(published_on), 3, 5, since, since)
 
 
 def test_a_site_shows_its_own_posts(posted: Database) -> None:
