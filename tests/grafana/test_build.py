@@ -9,6 +9,7 @@ import pytest
 
 from grafana.build import FOLDER, differences, main, write
 from grafana.definitions import DASHBOARDS
+from grafana.definitions.alerts import ALERTS
 from grafana.panels import NO_DATA, SQL, VIEWS, WHOLE_DAYS
 from tests.grafana.dashboards import (
     Json,
@@ -39,19 +40,24 @@ def test_the_committed_dashboards_are_as_built() -> None:
 def test_check_names_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("grafana.build.FOLDER", tmp_path)
+    folder = tmp_path / "dashboards"
+    monkeypatch.setattr("grafana.build.FOLDER", folder)
     assert main([]) == 0
     assert main(["--check"]) == 0
-    (tmp_path / "overview.json").write_text("{}")
-    (tmp_path / "edited-by-hand.json").write_text("{}")
+    (folder / "overview.json").write_text("{}")
+    (folder / "edited-by-hand.json").write_text("{}")
+    (tmp_path / "provisioning/alerting/footfall.yml").write_text("{}")
     assert main(["--check"]) == 1
-    assert "overview.json differs\nedited-by-hand.json is not built\n" in capsys.readouterr().err
+    differing = "overview.json differs\nfootfall.yml differs\nedited-by-hand.json is not built\n"
+    assert differing in capsys.readouterr().err
 
 
 def test_writing_removes_what_is_not_built(tmp_path: Path) -> None:
-    (tmp_path / "former.json").write_text("{}")
-    write(tmp_path)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(d.uid for d in DASHBOARDS)
+    folder = tmp_path / "dashboards"
+    folder.mkdir()
+    (folder / "former.json").write_text("{}")
+    write(folder)
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(d.uid for d in DASHBOARDS)
 
 
 def test_every_file_of_sql_is_used_once_and_names_itself() -> None:
@@ -60,7 +66,10 @@ def test_every_file_of_sql_is_used_once_and_names_itself() -> None:
     for path in sorted(SQL.rglob("*.sql")):
         text = path.read_text("utf-8")
         assert text.startswith(f"-- {path.relative_to(SQL).as_posix()}: "), path
-        assert (used + variable).count(text.strip()) == (path.parent != VIEWS), path
+        used_by_alerts = (
+            sum(alert.sql == path.name for alert in ALERTS) if path.parent == SQL / "alerts" else 0
+        )
+        assert (used + variable).count(text.strip()) + used_by_alerts == (path.parent != VIEWS), path
         assert "--" not in text.replace("\n--", "").lstrip("-"), f"{path}: comments stand at the top"
 
 
