@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
-import urllib.request
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -168,24 +165,6 @@ def test_without_a_stack_it_says_what_to_start(
     assert "make run" in said(capsys)
 
 
-@pytest.fixture(scope="module")
-def grafana_stack(make_stack: Callable[..., Stack]) -> Stack:
-    """A stack with a Grafana that tells its alerts to a webhook."""
-    if not (shutil.which("grafana") or shutil.which("grafana-server")):
-        pytest.skip("no program `grafana` on PATH")
-    return make_stack(ALERT_WEBHOOK_URL="http://127.0.0.1:9/a$b")
-
-
-def told_by_grafana(stack: Stack, path: str) -> Any:
-    password = (stack.data_dir / "keys/passwords/grafana_admin").read_text().strip()
-    token = b64encode(f"admin:{password}".encode()).decode()
-    request = urllib.request.Request(
-        stack.urls["GRAFANA_URL"] + path, headers={"Authorization": f"Basic {token}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
-
-
 @pytest.mark.system
 def test_a_grafana_of_ours_passes(grafana_stack: Stack) -> None:
     answer = grafana_stack.make("grafana-check", check=False)
@@ -208,14 +187,3 @@ def test_what_errs_is_named(grafana_stack: Stack) -> None:
     assert "alert The figures are behind: seconds: " in answer.stdout
     assert "permission denied for table rollup_pending" in answer.stdout
     assert "overview" not in answer.stdout
-
-
-@pytest.mark.system
-def test_grafana_tells_whom_the_settings_name(grafana_stack: Stack) -> None:
-    points = told_by_grafana(grafana_stack, "/api/v1/provisioning/contact-points")
-    ours = {point["uid"]: point["settings"] for point in points if point["name"] == "Footfall"}
-    assert {uid: settings["url"] for uid, settings in ours.items()} == {
-        "footfall-webhook": "http://127.0.0.1:9/a$b"
-    }
-    policy = told_by_grafana(grafana_stack, "/api/v1/provisioning/policies")
-    assert (policy["receiver"], policy["repeat_interval"]) == ("Footfall", "12h")
