@@ -2,6 +2,7 @@
 -- Usual is the median of the same hour of the week, by the clock, in the last four weeks: two at least, as far as the
 -- site goes back. At least 50 pageviews, of 25 readers: one who reads much is no spike.
 -- The source is that with the most pageviews of the day beyond its own mean of the 14 days before.
+-- Days are looked up one by one: the key of a rollup begins with the day.
 with today as materialized (
     select report_timezone, (now() at time zone report_timezone)::date as day
     from installation
@@ -17,11 +18,11 @@ with today as materialized (
     select r.site_id, r.day, recent.starts_at, r.pageviews, first_day
     from recent
     join rollup_hours r on r.day = recent.day and r.hour_starts_at = recent.starts_at
-    cross join today
     cross join lateral (
         select min(t.day) as first_day
-        from rollup_traffic t
-        where t.site_id = r.site_id and t.day between today.day - 35 and today.day and t.pageviews > 0
+        from generate_series(0, 35) as ago
+        join rollup_traffic t on t.day = recent.day - ago and t.site_id = r.site_id
+        where t.pageviews > 0
     ) seen
     where r.pageviews >= 50 and r.visitors + r.anonymous_pageviews >= 25
 ), spikes as (
@@ -46,11 +47,10 @@ from spikes
 join sites using (site_id)
 cross join lateral (
     select coalesce(r.source, r.channel) as source, r.channel
-    from rollup_sources r
-    where r.site_id = spikes.site_id and r.day between spikes.day - 14 and spikes.day
+    from generate_series(0, 14) as ago
+    join rollup_sources r on r.day = spikes.day - ago and r.site_id = spikes.site_id
     group by r.source, r.channel
-    order by coalesce(sum(r.pageviews) filter (where r.day = spikes.day), 0)
-             - coalesce(sum(r.pageviews) filter (where r.day < spikes.day), 0) / 14.0 desc, 1
+    order by sum(case ago when 0 then r.pageviews else -r.pageviews / 14.0 end) desc, 1
     limit 1
 ) found
 order by site
