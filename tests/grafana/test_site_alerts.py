@@ -320,6 +320,13 @@ def test_a_burst_that_nobody_led_to_says_so(owner: psycopg.Connection[Any]) -> N
     assert found(owner, "missing.sql", NOON) == [(BLOG, f"{BLOG}/moved", "no referrer", 40, 0)]
 
 
+def test_what_strangers_sent_is_cut_in_an_alert(owner: psycopg.Connection[Any]) -> None:
+    site = plant(owner, NOON, Rhythm(12), NOON)
+    miss(owner, site, NOON.date(), "/" + "x" * 2000, "https://news.example/" + "y" * 2000, 40)
+    [(_, page, referrer, _, _)] = found(owner, "missing.sql", NOON)
+    assert (len(page), len(referrer)) == (200, 200)
+
+
 def test_a_site_whose_traffic_ended_misses_nothing(owner: psycopg.Connection[Any]) -> None:
     site = plant(owner, NOON, Rhythm(12), ago(NOON, days=20))
     miss(owner, site, NOON.date(), "/moved", NEWS, 40)
