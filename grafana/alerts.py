@@ -35,6 +35,7 @@ class Alert:
     figures: tuple[str, ...]
     summary: str
     severity: str
+    dashboard: str  # the uid of the one that shows more
     lasts: str = "0s"
     labels: tuple[str, ...] = ()
     above: int = 0
@@ -50,9 +51,14 @@ class Alert:
             "execErrState": "Error",
             "isPaused": False,
             "labels": {"severity": self.severity},
-            "annotations": {"summary": self.summary},
+            "annotations": {"summary": self.summary, "dashboard": self._link()},
             "data": [*(self._query(figure) for figure in self.figures), self._threshold()],
         }
+
+    def _link(self) -> str:
+        """The dashboard's address, for the alert's site where it has one."""
+        site = "?var-site={{ urlquery .Labels.site }}" if "site" in self.labels else ""
+        return f"{{{{ externalURL }}}}d/{self.dashboard}{site}"
 
     def _query(self, figure: str) -> Json:
         return _step(figure, "footfall", {"format": "table", "rawQuery": True, "rawSql": self.sql_of(figure)})

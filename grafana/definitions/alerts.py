@@ -6,6 +6,7 @@ ALERTS = (
     Alert(
         uid="footfall-ledger",
         title="The ledger does not close",
+        dashboard="pipeline",
         sql="ledger.sql",
         figures=("differences",),
         lasts="5m",
@@ -15,6 +16,7 @@ ALERTS = (
     Alert(
         uid="footfall-lost",
         title="Redis has lost hits",
+        dashboard="pipeline",
         sql="lost.sql",
         figures=("hits",),
         lasts="1m",
@@ -25,6 +27,7 @@ ALERTS = (
     Alert(
         uid="footfall-stopped",
         title="An enricher has stopped, too many dead letters",
+        dashboard="pipeline",
         sql="stopped.sql",
         figures=("enrichers",),
         severity="critical",
@@ -34,6 +37,7 @@ ALERTS = (
     Alert(
         uid="footfall-dead-letters",
         title="Hits become dead letters",
+        dashboard="pipeline",
         sql="dead_letters.sql",
         figures=("reasons",),
         severity="warning",
@@ -43,6 +47,7 @@ ALERTS = (
     Alert(
         uid="footfall-silent",
         title="No enricher looks at the stream",
+        dashboard="pipeline",
         sql="no_look.sql",
         figures=("silent",),
         lasts="5m",
@@ -53,6 +58,7 @@ ALERTS = (
     Alert(
         uid="footfall-backlog",
         title="Hits wait on the stream",
+        dashboard="pipeline",
         sql="backlog.sql",
         figures=("entries",),
         above=1000,
@@ -64,6 +70,7 @@ ALERTS = (
     Alert(
         uid="footfall-rollup-lag",
         title="The figures are behind",
+        dashboard="pipeline",
         sql="rollup_lag.sql",
         figures=("seconds",),
         above=60,
@@ -75,6 +82,7 @@ ALERTS = (
     Alert(
         uid="footfall-no-hits",
         title="A site has no pageviews",
+        dashboard="overview",
         sql="no_hits.sql",
         labels=("site",),
         figures=("minutes", "usual"),
@@ -86,6 +94,7 @@ ALERTS = (
     Alert(
         uid="footfall-spike",
         title="A site is read much more than usual",
+        dashboard="overview",
         sql="spike.sql",
         labels=("site", "source", "channel"),
         figures=("pageviews", "usual"),
@@ -98,6 +107,7 @@ ALERTS = (
     Alert(
         uid="footfall-missing",
         title="Many pageviews of missing pages",
+        dashboard="missing",
         sql="missing.sql",
         labels=("site", "page", "referrer"),
         figures=("pageviews", "usual"),

@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.conftest import Database, cloned
-from tests.grafana.dashboards import PROVISIONING, Json, role_of
+from tests.grafana.dashboards import PROVISIONING, Json, load_dashboards, role_of
 from tools.servers import Postgres
 
 TEXT = (PROVISIONING / "alerting" / "footfall.yml").read_text("utf-8")
@@ -98,6 +98,15 @@ def test_a_rule_is_of_a_form_that_9_4_and_the_newest_take(uid: str) -> None:
     assert [condition["evaluator"]["type"] for condition in threshold["model"]["conditions"]] == ["gt"]
     assert all({"from", "to"} == set(part["relativeTimeRange"]) for part in rule["data"])
     assert all(part["refId"] == part["model"]["refId"] for part in rule["data"])
+
+
+@pytest.mark.parametrize("uid", RULES)
+def test_a_rule_leads_to_a_dashboard_of_the_site(uid: str) -> None:
+    link = RULES[uid]["annotations"]["dashboard"].removeprefix("{{ externalURL }}d/")
+    dashboard, _, site = link.partition("?")
+    assert dashboard in load_dashboards()
+    of_a_site = "Labels.site" in RULES[uid]["annotations"]["summary"]
+    assert site == ("var-site={{ urlquery .Labels.site }}" if of_a_site else "")
 
 
 def test_no_dollar_sign_which_grafana_would_take_for_a_variable() -> None:
