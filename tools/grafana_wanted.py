@@ -73,30 +73,27 @@ def _query(source: Json, name: str, sql: str, result: str) -> Json:
     }
 
 
-def _is_ours(source: object) -> bool:
-    return isinstance(source, dict) and source.get("uid") in data_sources()
-
-
 def questions(dashboard: Json) -> Iterator[Question]:
     """What a browser asks when the dashboard is opened: variables, annotations, panels."""
     values, uid, time = _defaults(dashboard), dashboard["uid"], dashboard["time"]
+    ours = data_sources()
 
     def question(what: str, source: Json, asked: list[tuple[str, str, str]]) -> Question:
         queries = [_query(source, name, with_variables(sql, values), result) for name, sql, result in asked]
         return Question(f"{uid}, {what}", queries, time["from"], time["to"])
 
     for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query" and _is_ours(variable["datasource"]):
+        if variable["type"] == "query" and variable["datasource"]["uid"] in ours:
             asked = [("variable", variable["query"], "table")]
             yield question(f"variable {variable['name']}", variable["datasource"], asked)
     for annotation in dashboard["annotations"]["list"]:
         sql = annotation.get("target", {}).get("rawSql") or annotation.get("rawQuery", "")
-        if sql and _is_ours(annotation["datasource"]):
+        if sql and annotation["datasource"]["uid"] in ours:
             asked = [("annotation", sql, "table")]
             yield question(f"annotation {annotation['name']}", annotation["datasource"], asked)
     for panel in panels(dashboard):
         targets = [target for target in panel.get("targets", []) if target.get("rawSql")]
-        for source in {json.dumps(target["datasource"]) for target in targets}:
+        for source in dict.fromkeys(json.dumps(target["datasource"]) for target in targets):
             of_source = [target for target in targets if json.dumps(target["datasource"]) == source]
             asked = [(t["refId"], t["rawSql"], t.get("format", "table")) for t in of_source]
             yield question(f"panel {panel['title'] or panel['id']}", json.loads(source), asked)
