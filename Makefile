@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate
+.PHONY: help run test bench chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no
 
 check: $(RUN) ## Audit the running stack: rollups, ledger, nothing stuck
 	@$(PY) -m tools.check
+
+grafana-check: $(DEV) ## Ask a running Grafana for its dashboards, panels, data sources, alerts; GRAFANA_URL=
+	@$(PY) -m tools.grafana_check
 
 audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
 	@$(PY) -m tools.audit $(if $(JSON),--json)

@@ -1,4 +1,4 @@
-"""``python -m grafana.build`` writes grafana/dashboards/*.json; ``--check`` fails where they differ.
+"""``python -m grafana.build`` writes the dashboards and the alert rules; ``--check`` fails where they differ.
 
 The same definitions and SQL give the same bytes, so a test can want no difference.
 """
@@ -9,8 +9,10 @@ import json
 import sys
 from pathlib import Path
 
+from grafana import alerts
 from grafana.dashboard import Dashboard
 from grafana.definitions import DASHBOARDS
+from grafana.definitions.alerts import ALERTS
 
 FOLDER = Path(__file__).parent / "dashboards"
 
@@ -21,8 +23,10 @@ def rendered(dashboard: Dashboard) -> str:
 
 
 def wanted(folder: Path) -> dict[Path, str]:
-    """The files that the folder must hold, and no other."""
-    return {folder / f"{dashboard.uid}.json": rendered(dashboard) for dashboard in DASHBOARDS}
+    """The dashboards that the folder must hold, and no other, and the alert rules beside it."""
+    rules = folder.parent / "provisioning" / "alerting" / "footfall.yml"
+    dashboards = {folder / f"{dashboard.uid}.json": rendered(dashboard) for dashboard in DASHBOARDS}
+    return {**dashboards, rules: alerts.rendered(ALERTS)}
 
 
 def differences(folder: Path) -> list[str]:
@@ -36,11 +40,11 @@ def differences(folder: Path) -> list[str]:
 def write(folder: Path) -> None:
     """Make the folder hold the files as built."""
     files = wanted(folder)
-    folder.mkdir(exist_ok=True)
     for path in folder.glob("*.json"):
         if path not in files:
             path.unlink()
     for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 

@@ -64,17 +64,23 @@ def _seconds(interval: str) -> int:
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[match[2]]
 
 
-def expand(sql: str, variables: Mapping[str, str], begin: datetime, end: datetime) -> str:
-    """SQL with ``variables`` (from ``variable_value``) and macros for the range replaced."""
+def with_variables(sql: str, variables: Mapping[str, str]) -> str:
+    """SQL with ``variables`` replaced and macros left: what a browser sends to Grafana."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2] or match[3]
         return variables.get(name, match[0])
 
+    return _VARIABLE.sub(value, sql)
+
+
+def expand(sql: str, variables: Mapping[str, str], begin: datetime, end: datetime) -> str:
+    """SQL with ``variables`` (from ``variable_value``) and macros for the range replaced."""
+
     def macro(match: re.Match[str]) -> str:
         return _macro(match[1], [part.strip() for part in match[2].split(",")], begin, end)
 
-    expanded = _MACRO.sub(macro, _VARIABLE.sub(value, sql))
+    expanded = _MACRO.sub(macro, with_variables(sql, variables))
     if left := re.search(r"\$\{?[a-z_]\w*", expanded):
         raise ValueError(f"{left[0]} stands in the SQL and Grafana would not replace it")
     return expanded

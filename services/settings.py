@@ -92,6 +92,12 @@ class Settings:
     postgres_port: int
     redis_port: int
     grafana_port: int
+    alert_email: tuple[str, ...]
+    alert_email_from: str
+    alert_smtp_host: str
+    alert_smtp_user: str
+    alert_smtp_password: str = field(repr=False)
+    alert_webhook_url: str = field(repr=False)
     consumer_name: str
     max_deliveries: int
     max_dead_letter_percent: int
@@ -192,6 +198,13 @@ def _half_an_account(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _mail_without_server(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with addresses for alerts beside the server that is to take them."""
+    if values.get("alert_email") and values.get("alert_smtp_host") == "":
+        return ["ALERT_EMAIL: wants ALERT_SMTP_HOST with it"]
+    return []
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -255,6 +268,18 @@ def _optional_flag(text: str) -> bool | None:
 
 def _feeds(text: str) -> tuple[str, ...]:
     return tuple(_url("http", "https")(part) for part in _list(text))
+
+
+def _mail_address(text: str) -> str:
+    if not re.fullmatch(r"[^\s@,;<>]+@[^\s@,;<>]+", text):
+        raise ValueError(f"{text!r} is not an e-mail address such as me@example.com")
+    return text
+
+
+def _mail_server(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+:[0-9]{1,5}", text):
+        raise ValueError(f"{text!r} is not host:port such as mail.example.com:587")
+    return text
 
 
 def _optional_path(text: str) -> Path | None:
@@ -335,6 +360,16 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("POSTGRES_PORT", "5433", "port", "Port of the PostgreSQL of `make run`.", _PORT, "machine"),
     Setting("REDIS_PORT", "6380", "port", "Port of the Redis of `make run`.", _PORT, "machine"),
     Setting("GRAFANA_PORT", "3000", "port", "Port of Grafana.", _PORT, "machine"),
+    Setting("ALERT_EMAIL", "", "addresses", "Whom Grafana tells its alerts by mail, comma-separated; with it goes "
+            "ALERT_SMTP_HOST. Empty, as ALERT_WEBHOOK_URL: alerts are shown in Grafana only.",
+            lambda text: tuple(_mail_address(part) for part in _list(text)), "alerts"),
+    Setting("ALERT_EMAIL_FROM", "", "address", "The sender of this mail; empty: the first of ALERT_EMAIL.",
+            lambda text: _mail_address(text) if text else "", "alerts"),
+    Setting("ALERT_SMTP_HOST", "", "host:port", "The server that takes this mail.", _mail_server, "alerts"),
+    Setting("ALERT_SMTP_USER", "", "name", "User there; empty: it asks for none.", str, "alerts"),
+    Setting("ALERT_SMTP_PASSWORD", "", "secret", "Password there.", str, "alerts", secret=True),
+    Setting("ALERT_WEBHOOK_URL", "", "secret", "An address to which Grafana posts its alerts as JSON.",
+            _optional_url("https", "http"), "alerts", secret=True),
     Setting("CONSUMER_NAME", "", "name", "Name of this enricher in the stream's consumer group; two on one "
             "machine need two; empty: the machine's host name.", str, "machine"),
     Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "
@@ -375,7 +410,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[setting.name.lower()] = setting.parse(_text_of(setting, environ))
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
-    problems += _name_clashes(values) + _half_an_account(values)
+    problems += _name_clashes(values) + _half_an_account(values) + _mail_without_server(values)
     if problems:
         raise SettingsError(problems)
     values["key_dir"] = values["key_dir"] or values["data_dir"] / "keys"

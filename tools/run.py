@@ -397,45 +397,63 @@ def find_grafana() -> Path | None:
     return Path(found) if found else None
 
 
-def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
-    """Grafana, provisioned from ``grafana/``."""
-    data_dir = stack.settings.data_dir.resolve() / "grafana"
-    data_dir.mkdir(exist_ok=True)
-    home = next(
-        (
-            str(path)
-            for path in (program.resolve().parents[1], Path("/usr/share/grafana"))
-            if (path / "public").exists()
-        ),
-        "/usr/share/grafana",
-    )
-    environ = {
-        **os.environ,
+def grafana_home(program: Path) -> Path:
+    """Where Grafana's own files are."""
+    homes = (program.resolve().parents[1], Path("/usr/share/grafana"))
+    return next((home for home in homes if (home / "public").exists()), homes[-1])
+
+
+# Nothing is told to, or fetched from, anybody; as docker-compose.yml.
+GRAFANA_ALONE = {
+    "GF_ANALYTICS_REPORTING_ENABLED": "false",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED": "false",
+    "GF_NEWS_NEWS_FEED_ENABLED": "false",
+    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    "GF_SECURITY_DISABLE_GRAVATAR": "true",
+    "GF_USERS_ALLOW_SIGN_UP": "false",
+    "GF_USERS_DEFAULT_THEME": "light",
+}
+
+
+def grafana_environ(stack: Stack, data_dir: Path) -> dict[str, str]:
+    """What Grafana, and ``grafana/contact/start.sh`` before it, are told."""
+    settings = stack.settings
+    ours = {
+        "FOOTFALL_WORK": str(data_dir / "started"),
+        "ALERT_EMAIL": ",".join(settings.alert_email),
+        "ALERT_EMAIL_FROM": settings.alert_email_from,
+        "ALERT_SMTP_HOST": settings.alert_smtp_host,
+        "ALERT_SMTP_USER": settings.alert_smtp_user,
+        "ALERT_SMTP_PASSWORD": settings.alert_smtp_password,
+        "ALERT_WEBHOOK_URL": settings.alert_webhook_url,
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
-        "GF_SERVER_HTTP_PORT": str(stack.settings.grafana_port),
+        "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
         "GF_PATHS_DATA": str(data_dir),
         "GF_PATHS_LOGS": str(data_dir / "log"),
         "GF_PATHS_PLUGINS": str(data_dir / "plugins"),
-        "GF_PATHS_PROVISIONING": str(ROOT / "grafana/provisioning"),
         "GF_SECURITY_ADMIN_PASSWORD": stack.password("grafana_admin"),
-        "GF_ANALYTICS_REPORTING_ENABLED": "false",
-        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-        "GF_DATE_FORMATS_DEFAULT_TIMEZONE": stack.settings.report_timezone.key,
-        "FOOTFALL_PG_HOST": f"127.0.0.1:{stack.settings.postgres_port}",
+        "GF_DATE_FORMATS_DEFAULT_TIMEZONE": settings.report_timezone.key,
+        "FOOTFALL_PG_HOST": f"127.0.0.1:{settings.postgres_port}",
         "FOOTFALL_PG_DATABASE": "footfall",
         "GF_FOOTFALL_READER_PASSWORD": stack.password("grafana_reader"),
         "GF_FOOTFALL_EXPLORER_PASSWORD": stack.password("grafana_explorer"),
         "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(ROOT / "grafana/dashboards/overview.json"),
     }
-    arguments: list[str | Path] = [
-        program,
-        *(["server"] if program.name == "grafana" else []),
-        "--homepath",
-        home,
-    ]
+    return {**os.environ, **GRAFANA_ALONE, **ours}
+
+
+def grafana_child(stack: Stack, program: Path, log: Path) -> Child:
+    """Grafana, provisioned from ``grafana/``."""
+    data_dir = stack.settings.data_dir.resolve() / "grafana"
+    (data_dir / "plugins").mkdir(parents=True, exist_ok=True)
+    command = ["server"] if program.name == "grafana" else []
+    arguments: list[str | Path] = ["sh", ROOT / "grafana/contact/start.sh", program, *command]
+    arguments += ["--homepath", grafana_home(program)]
     return Child(
         "grafana",
-        lambda: spawn(arguments, environ=environ, log=log),
+        lambda: spawn(arguments, environ=grafana_environ(stack, data_dir), log=log),
         signal.SIGTERM,
         lambda: not port_is_free(stack.settings.grafana_port),
     )

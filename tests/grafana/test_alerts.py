@@ -1,7 +1,8 @@
-"""Each alert rule's SQL runs as its role, gives one number, and that is above 0 when it should be and only then."""
+"""Each alert rule's SQL runs as its role, gives what Grafana takes, and that is above its limit when it should be."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.conftest import Database, cloned
-from tests.grafana.dashboards import PROVISIONING, Json, role_of
+from tests.grafana.dashboards import PROVISIONING, Json, load_dashboards, role_of
 from tools.servers import Postgres
 
 TEXT = (PROVISIONING / "alerting" / "footfall.yml").read_text("utf-8")
 (GROUP,) = yaml.safe_load(TEXT)["groups"]
+# PostgreSQL's types, as Grafana takes them: texts become labels, of numbers there is one.
+TEXTS, NUMBERS = {25}, {20, 23, 701, 1700}
 RULES: dict[str, Json] = {rule["uid"]: rule for rule in GROUP["rules"]}
 LETTER = (
     "insert into dead_letters (site, day, entry_id, reason, hits, size_bytes, buried_at)"
@@ -34,6 +37,10 @@ STOP = (
     " values ('one', now() - interval '{age}', 30, 30, 'url')"
 )
 LOOK = "insert into stream_look (looked_at, entries, entries_read) values (now() - interval '{age}', 0, 0)"
+WAITING = (
+    "insert into rollup_pending (site, day, batch_id, hits, stored_at)"
+    " values ('blog.example', current_date, 1, 4, now() - interval '{age}')"
+)
 # Rule, what is done, what it then says.
 CASES: list[tuple[str, list[str], int]] = [
     ("footfall-ledger", [LEDGER.format(numbers="5, 3, 2, 0")], 0),
@@ -53,6 +60,9 @@ CASES: list[tuple[str, list[str], int]] = [
     ("footfall-dead-letters", [LETTER.format(reason="too-late", age="5 min")], 0),
     ("footfall-silent", [LOOK.format(age="5 s")], 0),
     ("footfall-silent", [LOOK.format(age="5 min")], 1),
+    ("footfall-backlog", [LOOK.format(age="5 s").replace(" 0, 0)", " 1001, 500)")], 1001),
+    ("footfall-backlog", [LOOK.format(age="5 min").replace(" 0, 0)", " 1001, 500)")], 0),
+    ("footfall-rollup-lag", [WAITING.format(age="90 s")], 90),
 ]
 
 
@@ -63,36 +73,70 @@ def shared(postgres: Postgres, template_database: str) -> Iterator[Database]:
         yield database
 
 
+def steps(rule: Json) -> tuple[list[Json], Json]:
+    """The queries, and the threshold that decides."""
+    *queries, threshold = rule["data"]
+    return queries, threshold
+
+
 def asked(connection: psycopg.Connection[Any], rule: Json) -> Any:
     """What Grafana would compare with the threshold."""
-    query, threshold = rule["data"]
-    assert threshold["model"]["expression"] == query["refId"]
-    assert rule["condition"] == threshold["refId"]
-    [condition] = threshold["model"]["conditions"]
-    assert condition["evaluator"] == {"type": "gt", "params": [0]}
-    cursor = connection.execute(query["model"]["rawSql"])
-    assert cursor.description
-    assert len(cursor.description) == 1, "one number, and no label"
+    cursor = connection.execute(steps(rule)[0][0]["model"]["rawSql"])
     [(number,)] = cursor.fetchall()
     return number
 
 
-def test_the_rules_are_of_a_form_that_9_4_and_the_newest_take() -> None:
-    assert "$" not in TEXT, "Grafana would take it for an environment variable"
-    assert set(RULES) == {rule for rule, _, _ in CASES}
-    for uid, rule in RULES.items():
-        assert len(uid) <= 40
-        assert rule["noDataState"] == "OK"
-        assert {rule["for"][-1]} <= {"s", "m"}
-        assert all({"from", "to"} == set(part["relativeTimeRange"]) for part in rule["data"])
-        assert rule["annotations"]["summary"]
+@pytest.mark.parametrize("uid", RULES)
+def test_a_rule_is_of_a_form_that_9_4_and_the_newest_take(uid: str) -> None:
+    rule = RULES[uid]
+    queries, threshold = steps(rule)
+    assert len(uid) <= 40
+    assert rule["noDataState"] == "OK"
+    assert rule["for"][-1] in {"s", "m"}
+    assert rule["condition"] == threshold["refId"]
+    assert threshold["model"]["expression"] == queries[0]["refId"]
+    assert [condition["evaluator"]["type"] for condition in threshold["model"]["conditions"]] == ["gt"]
+    assert all({"from", "to"} == set(part["relativeTimeRange"]) for part in rule["data"])
+    assert all(part["refId"] == part["model"]["refId"] for part in rule["data"])
+
+
+@pytest.mark.parametrize("uid", RULES)
+def test_a_rule_leads_to_a_dashboard_of_the_site(uid: str) -> None:
+    link = RULES[uid]["annotations"]["dashboard"].removeprefix("{{ externalURL }}d/")
+    dashboard, _, site = link.partition("?")
+    assert dashboard in load_dashboards()
+    of_a_site = "Labels.site" in RULES[uid]["annotations"]["summary"]
+    assert site == ("var-site={{ urlquery .Labels.site }}" if of_a_site else "")
+
+
+def test_no_dollar_sign_which_grafana_would_take_for_a_variable() -> None:
+    assert "$" not in TEXT
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("uid", RULES)
+def test_the_words_name_what_the_queries_give(shared: Database, uid: str) -> None:
+    queries, _ = steps(RULES[uid])
+    with shared.connect(role_of({"uid": queries[0]["datasourceUid"]})) as connection:
+        for query in queries:
+            columns = connection.execute(query["model"]["rawSql"]).description
+            assert columns
+            texts = [column.name for column in columns if column.type_code in TEXTS]
+            numbers = [column.name for column in columns if column.type_code in NUMBERS]
+            assert (numbers, len(columns)) == ([query["refId"]], len(texts) + 1)
+            assert {*re.findall(r"Labels\.(\w+)", RULES[uid]["annotations"]["summary"])} <= {*texts}
+    figures = {query["refId"] for query in queries}
+    assert {*re.findall(r"Values\.(\w+)", RULES[uid]["annotations"]["summary"])} <= figures
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("uid", RULES)
 def test_no_rule_fires_on_an_empty_database(shared: Database, uid: str) -> None:
-    with shared.connect(role_of({"uid": RULES[uid]["data"][0]["datasourceUid"]})) as connection:
-        assert asked(connection, RULES[uid]) == 0
+    queries, threshold = steps(RULES[uid])
+    with shared.connect(role_of({"uid": queries[0]["datasourceUid"]})) as connection:
+        rows = connection.execute(queries[0]["model"]["rawSql"]).fetchall()
+    assert rows in ([], [(0,)])
+    assert threshold["model"]["conditions"][0]["evaluator"]["params"][0] >= 0
 
 
 @pytest.mark.servers

@@ -9,6 +9,7 @@ import pytest
 
 from grafana.build import FOLDER, differences, main, write
 from grafana.definitions import DASHBOARDS
+from grafana.definitions.alerts import ALERTS
 from grafana.panels import NO_DATA, READER, SQL, VIEWS, WHOLE_DAYS, WHOLE_DAYS_OF_RANGE
 from grafana.tables import KEPT
 from tests.grafana.dashboards import (
@@ -43,19 +44,24 @@ def test_the_committed_dashboards_are_as_built() -> None:
 def test_check_names_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("grafana.build.FOLDER", tmp_path)
+    folder = tmp_path / "dashboards"
+    monkeypatch.setattr("grafana.build.FOLDER", folder)
     assert main([]) == 0
     assert main(["--check"]) == 0
-    (tmp_path / "overview.json").write_text("{}")
-    (tmp_path / "edited-by-hand.json").write_text("{}")
+    (folder / "overview.json").write_text("{}")
+    (folder / "edited-by-hand.json").write_text("{}")
+    (tmp_path / "provisioning/alerting/footfall.yml").write_text("{}")
     assert main(["--check"]) == 1
-    assert "overview.json differs\nedited-by-hand.json is not built\n" in capsys.readouterr().err
+    differing = "overview.json differs\nfootfall.yml differs\nedited-by-hand.json is not built\n"
+    assert differing in capsys.readouterr().err
 
 
 def test_writing_removes_what_is_not_built(tmp_path: Path) -> None:
-    (tmp_path / "former.json").write_text("{}")
-    write(tmp_path)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(d.uid for d in DASHBOARDS)
+    folder = tmp_path / "dashboards"
+    folder.mkdir()
+    (folder / "former.json").write_text("{}")
+    write(folder)
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(d.uid for d in DASHBOARDS)
 
 
 # What two dashboards show alike.
@@ -71,6 +77,8 @@ def test_every_file_of_sql_is_used_once_and_names_itself() -> None:
         times = used.count(text.strip()) + list(variable).count(text.strip())
         if path.parent.name == "annotations":
             assert times >= 1, path
+        elif path.parent.name == "alerts":
+            assert [alert.sql for alert in ALERTS].count(path.name) == 1, path
         else:
             shared = path.relative_to(SQL).as_posix() in SHARED
             assert times == (path.parent != VIEWS) + shared, path

@@ -55,6 +55,10 @@ MISTAKES = {
     "POSTGRES_PORT": ("x",),
     "REDIS_PORT": ("0",),
     "GRAFANA_PORT": ("-3",),
+    "ALERT_EMAIL": ("me", "me@", "a@b.example b@b.example", "Me <me@b.example>"),
+    "ALERT_EMAIL_FROM": ("me", "a@b.example, b@b.example"),
+    "ALERT_SMTP_HOST": ("mail.example.com", "smtp://mail.example.com:25", "mail.example.com:"),
+    "ALERT_WEBHOOK_URL": ("hook.example", "ftp://hook.example/", "file:///etc/passwd"),
     "MAX_DELIVERIES": ("0", "1001"),
     "MAX_DEAD_LETTER_PERCENT": ("-1", "101"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
@@ -70,6 +74,16 @@ def test_a_mistake_is_reported_by_name(name: str, value: str) -> None:
     [problem] = caught.value.problems
     assert problem.startswith(name + ": ")
     assert len(problem) > len(name) + 10, "it says what is wrong"
+
+
+def test_alerts_by_mail_want_a_server_for_it() -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_settings(ALERT_EMAIL="me@blog.example")
+    assert caught.value.problems == ["ALERT_EMAIL: wants ALERT_SMTP_HOST with it"]
+    settings = make_settings(
+        ALERT_EMAIL="me@blog.example, you@blog.example", ALERT_SMTP_HOST="mail.example:587"
+    )
+    assert settings.alert_email == ("me@blog.example", "you@blog.example")
 
 
 @pytest.mark.parametrize("script", ["count", "count.gif"])
@@ -193,7 +207,16 @@ SECRETS = [setting.name for setting in CATALOGUE if setting.secret]
 
 
 def test_the_secrets_are_known() -> None:
-    assert SECRETS == ["MAXMIND_LICENSE_KEY", "REDIS_PASSWORD", "DATABASE_PASSWORD"]
+    assert SECRETS == [
+        "MAXMIND_LICENSE_KEY",
+        "REDIS_PASSWORD",
+        "DATABASE_PASSWORD",
+        "ALERT_SMTP_PASSWORD",
+        "ALERT_WEBHOOK_URL",
+    ]
+
+
+SECRET = "https://hook.example/s3cret"  # a password as good as any, and an address
 
 
 def make_with_secret(**environ: str) -> Settings:
@@ -204,11 +227,12 @@ def make_with_secret(**environ: str) -> Settings:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_read_from_a_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / "secret").write_text("  s3cret\n")
+    (tmp_path / "secret").write_text(f"  {SECRET}\n")
     file_name = str(tmp_path / "secret")
-    assert getattr(make_with_secret(**{name + "_FILE": file_name}), name.lower()) == "s3cret"
-    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: ""}), name.lower()) == "s3cret"
-    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: "own"}), name.lower()) == "own"
+    assert getattr(make_with_secret(**{name + "_FILE": file_name}), name.lower()) == SECRET
+    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: ""}), name.lower()) == SECRET
+    own = "https://own.example/"
+    assert getattr(make_with_secret(**{name + "_FILE": file_name, name: own}), name.lower()) == own
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake_with_all_others(tmp_path: Path) -> None:
@@ -229,7 +253,7 @@ def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
 def test_settings_show_no_secret(name: str) -> None:
     settings = make_with_secret(
         **{
-            name: "s3cret",
+            name: SECRET,
             "REDIS_URL": "redis://:s3cret@127.0.0.1/",
             "DATABASE_URL": "postgresql://a:s3cret@b/c",
         }

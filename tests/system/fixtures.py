@@ -38,3 +38,11 @@ def make_stack() -> Iterator[Callable[..., Stack]]:
 def stack(make_stack: Callable[..., Stack]) -> Stack:
     """One stack with the default settings, shared by tests that do not break it."""
     return make_stack()
+
+
+@pytest.fixture(scope="session")
+def grafana_stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack with a Grafana, where there is one, that tells its alerts to a webhook."""
+    if not (shutil.which("grafana") or shutil.which("grafana-server")):
+        pytest.skip("no program `grafana` on PATH")
+    return make_stack(ALERT_WEBHOOK_URL="http://127.0.0.1:9/a$b")
