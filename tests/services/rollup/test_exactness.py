@@ -51,7 +51,9 @@ class Step:
 steps = st.lists(
     st.builds(
         Step,
-        what=st.sampled_from(["store", "store", "store again", "refresh", "refresh", "rebuild", "post"]),
+        what=st.sampled_from(
+            ["store", "store", "store again", "refresh", "refresh", "rebuild", "post", "post"]
+        ),
         worker=st.integers(0, WORKERS - 1),
         hits=st.integers(1, 12),
         crash_at=st.none() | st.integers(0, 35),
@@ -143,9 +145,9 @@ class Run:
             del self.refreshers[step.worker]
 
     def _post(self, step: Step) -> None:
-        """Page and time of a hit, or a page of no hit. A feed is read again after a crash."""
-        hit = next(itertools.islice(self.hits, step.hits, None), make_hit(path="/unread"))
-        at = hit.received_at - datetime.timedelta(hours=(step.hits - 1) * 23)
+        """Of the page of a hit, published with it or up to two days before. A feed is read again after a crash."""
+        hit = self.hits[step.hits % len(self.hits)] if self.hits else make_hit(path="/unread")
+        at = hit.received_at - datetime.timedelta(hours=step.worker * 24)
         post = Post(hit.site, hit.host, hit.path, "Title", f"https://{hit.host}{hit.path}", at)
         connection = self.parts.make_refresher()
         try:
