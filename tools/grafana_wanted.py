@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 
-from grafana.expand import ALL, variable_value, with_variables
+from grafana.expand import variable_value, with_variables
 from grafana.panels import Json
+from grafana.variables import ALL
 
 GRAFANA = Path(__file__).resolve().parents[1] / "grafana"
 

@@ -131,6 +131,12 @@ class Supervisor:
         for child in children:
             self._await(child)
 
+    def drop(self, child: Child) -> None:
+        """Stop a child and keep it running no longer."""
+        stop_child(child, STOP_WITHIN_S[child.name])
+        self.children.remove(child)
+        (self.run_folder / f"{child.name}.pid").unlink(missing_ok=True)
+
     def _await(self, child: Child) -> None:
         def settled() -> bool:
             ended = child.process is None or child.process.poll() is not None
@@ -391,15 +397,25 @@ def service_child(stack: Stack, name: str, sockets: list[socket.socket]) -> Chil
     return Child(name, start, signal.SIGTERM, is_ready)
 
 
+GRAFANA_PACKAGE = Path("/usr/share/grafana")
+GRAFANA_NAMES = ("grafana", "grafana-server")
+
+
 def find_grafana() -> Path | None:
-    """Grafana's program on this machine."""
-    found = shutil.which("grafana") or shutil.which("grafana-server")
-    return Path(found) if found else None
+    """Grafana's program on this machine.
+
+    Rather the program of a package than what it puts on PATH: a script, which adds a configuration that only the
+    package's user may read, and which Grafana outlives.
+    """
+    packaged = (GRAFANA_PACKAGE / "bin" / name for name in GRAFANA_NAMES)
+    on_path = (shutil.which(name) for name in GRAFANA_NAMES)
+    found = (*(path for path in packaged if path.exists()), *(Path(path) for path in on_path if path))
+    return found[0] if found else None
 
 
 def grafana_home(program: Path) -> Path:
     """Where Grafana's own files are."""
-    homes = (program.resolve().parents[1], Path("/usr/share/grafana"))
+    homes = (program.resolve().parents[1], GRAFANA_PACKAGE)
     return next((home for home in homes if (home / "public").exists()), homes[-1])
 
 
@@ -497,13 +513,29 @@ def start_all(settings: Settings, supervisor: Supervisor) -> Stack:
     supervisor.add(*(service_child(stack, name, []) for name in ("enricher", "rollup")))
     supervisor.sockets = pixel_sockets(settings)
     supervisor.add(service_child(stack, "pixel", supervisor.sockets))
-    if stack.grafana and port_is_free(settings.grafana_port):
-        supervisor.add(grafana_child(stack, stack.grafana, logs / "grafana.log"))
-    elif stack.grafana:
-        say(f"GRAFANA_PORT: port {settings.grafana_port} is taken on 127.0.0.1; Grafana is not started")
+    if not add_grafana(stack, supervisor, logs / "grafana.log"):
+        stack = replace(stack, grafana=None)
     write_atomically(supervisor.run_folder / SUPERVISOR_FILE, f"{os.getpid()}\n")
     write_urls(stack)
     return stack
+
+
+def add_grafana(stack: Stack, supervisor: Supervisor, log: Path) -> bool:
+    """Whether Grafana runs. Hits are counted without it, so that it does not run ends nothing."""
+    if not stack.grafana:
+        say("no `grafana` program was found on this machine: install it, or use docker-compose up")
+        return False
+    if not port_is_free(stack.settings.grafana_port):
+        say(f"GRAFANA_PORT: port {stack.settings.grafana_port} is taken on 127.0.0.1; Grafana is not started")
+        return False
+    child = grafana_child(stack, stack.grafana, log)
+    try:
+        supervisor.add(child)
+    except ServerError as error:
+        say(f"{error}. Everything else goes on")
+        supervisor.drop(child)
+        return False
+    return True
 
 
 def write_urls(stack: Stack) -> None:
@@ -544,9 +576,7 @@ def announce(stack: Stack) -> None:
     if urls["GRAFANA_URL"]:
         say(f"  Grafana   {urls['GRAFANA_URL']}   user admin, password {stack.password('grafana_admin')}")
     else:
-        say(
-            "  Grafana   no `grafana` program was found on this machine: install it, or use docker-compose up"
-        )
+        say("  Grafana   does not run: the reason stands above")
     say("  all addresses: make urls")
     say("")
 

@@ -60,12 +60,21 @@ ALERTS = (
         title="Hits wait on the stream",
         dashboard="pipeline",
         sql="backlog.sql",
-        figures=("entries",),
-        above=1000,
-        lasts="5m",
+        figures=("seconds",),
+        above=300,
         severity="warning",
-        summary="{{ .Values.entries }} entries wait on the stream, each with one hit or more. Hits are kept, "
-        "and counted later. Is the enricher slow, or PostgreSQL?",
+        summary="The oldest hit on the stream has waited {{ .Values.seconds }} s. Hits are kept, and counted later. "
+        "Is the enricher slow, or PostgreSQL?",
+    ),
+    Alert(
+        uid="footfall-gap",
+        title="No pixel takes hits",
+        dashboard="pipeline",
+        sql="gap.sql",
+        figures=("seconds",),
+        severity="critical",
+        summary="No pixel has given a sign of life for {{ .Values.seconds }} s: whoever reads now is not counted. "
+        "Is the pixel running, does it reach Redis, is there room on the spool's disk?",
     ),
     Alert(
         uid="footfall-rollup-lag",

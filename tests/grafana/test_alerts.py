@@ -41,6 +41,11 @@ WAITING = (
     "insert into rollup_pending (site, day, batch_id, hits, stored_at)"
     " values ('blog.example', current_date, 1, 4, now() - interval '{age}')"
 )
+OLDEST = "update stream_look set oldest_at = now() - interval '10 min'"
+RAN = (
+    "insert into pixel_runs (pixel_id, stretch, began_at, last_at)"
+    " values ('00000000-0000-0000-0000-000000000001', 1, now() - interval '1 day', now() - interval '{last}')"
+)
 # Rule, what is done, what it then says.
 CASES: list[tuple[str, list[str], int]] = [
     ("footfall-ledger", [LEDGER.format(numbers="5, 3, 2, 0")], 0),
@@ -60,8 +65,12 @@ CASES: list[tuple[str, list[str], int]] = [
     ("footfall-dead-letters", [LETTER.format(reason="too-late", age="5 min")], 0),
     ("footfall-silent", [LOOK.format(age="5 s")], 0),
     ("footfall-silent", [LOOK.format(age="5 min")], 1),
-    ("footfall-backlog", [LOOK.format(age="5 s").replace(" 0, 0)", " 1001, 500)")], 1001),
-    ("footfall-backlog", [LOOK.format(age="5 min").replace(" 0, 0)", " 1001, 500)")], 0),
+    ("footfall-backlog", [LOOK.format(age="5 s"), OLDEST], 600),
+    ("footfall-backlog", [LOOK.format(age="5 min"), OLDEST], 0),
+    ("footfall-backlog", [LOOK.format(age="5 s")], 0),
+    ("footfall-gap", [LOOK.format(age="5 s"), RAN.format(last="10 min")], 595),
+    ("footfall-gap", [LOOK.format(age="5 s"), RAN.format(last="60 s")], 0),
+    ("footfall-gap", [LOOK.format(age="9 min"), RAN.format(last="10 min")], 0),
     ("footfall-rollup-lag", [WAITING.format(age="90 s")], 90),
 ]
 

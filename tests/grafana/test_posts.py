@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from grafana.expand import ALL, expand, variable_value
+from grafana.expand import expand, variable_value
+from grafana.variables import ALL
 from services.rollup.feeds import Post
 from services.rollup.posts import put as put_posts
 from services.rollup.refresh import prepare
