@@ -7,7 +7,7 @@ from (
     union all
     select 3, 'Counting since', min(day)::text from ledger
     union all
-    select 4, 'PostgreSQL', current_setting('server_version')
+    select 4, 'PostgreSQL', split_part(current_setting('server_version'), ' ', 1)
     union all
     select 5, 'Database', pg_size_pretty(database_bytes) from disk_outlook
     union all
