@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters
+.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ renormalise: $(RUN) ## Read stored hits again by the rules of this version
 
 dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
 	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
+
+annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
+	@$(PY) -m tools.annotate $(foreach name,TEXT AT UNTIL SITE DROP,$(if $($(name)),'$(name)=$(subst ','\'',$($(name)))'))
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls

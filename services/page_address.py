@@ -1,15 +1,16 @@
 """Addresses of pages: what is one, what its parts are, which spellings are one page, and which hosts are local.
 
-Shared by the pixel (whose site is it, may it be counted) and the enricher (host, path, query). The rules of spelling
-stand in docs/tag.md for readers.
+Shared by the pixel (whose site is it, may it be counted), the enricher (host, path, query) and the rollup (the pages
+of posts). The rules of spelling stand in docs/tag.md for readers.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?", re.ASCII)
 MAX_HOST = 253
@@ -130,6 +131,25 @@ def canonical_path(path: str) -> str:
     while found := _INDEX.search(path):
         path = path[: found.start()].rstrip("/")
     return path or "/"
+
+
+def path_of(address: Address, redact: Callable[[str], str], *, hash_routing: bool) -> str:
+    """The path of a page as its hits have it."""
+    path = canonical_path(redact(_decoded(address.path)))
+    if hash_routing:
+        route = canonical_path(redact(_decoded(address.fragment.partition("?")[0])))
+        path += "" if route == "/" else f"#{route}"
+    return path
+
+
+def _decoded(path: str) -> str:
+    """Percent-decoded where that gives valid UTF-8, else as sent."""
+    if "%" not in path:
+        return path
+    try:
+        return unquote(path, errors="strict").replace("\0", "")
+    except UnicodeDecodeError:
+        return path
 
 
 def without_www(host: str) -> str:

@@ -7,15 +7,18 @@ import random
 import uuid
 from typing import Any
 
-from services.database import connect
+from services.database import Connection, connect
 from services.enricher.store import Store
 from services.hit import Hit
+from services.rollup.feeds import Post
+from services.rollup.posts import put as put_posts
 from services.rollup.refresh import prepare, refresh
 from services.settings import Settings
 from tests.make import make_hit, make_settings
 from tests.services.rollup.definition import put
 
 SITES = ("blog.example", "shop.example")
+PATHS = tuple(f"/{number}" for number in range(4))
 _SPACE = uuid.UUID("1c8f0f9e-54ab-4c57-9c0e-8f6f4a3f0f11")
 
 # Source, detail, channel, referrer.
@@ -75,11 +78,23 @@ def _make(dice: random.Random, day: datetime.date) -> Hit:
     return make_hit(
         hit_id=uuid.UUID(int=dice.getrandbits(128)),
         site=site, host=site, day=day, received_at=moment(day, dice.randrange(86_400)),
-        path=f"/{dice.randrange(4)}", title=dice.choice((None, "One", "Two", "Three")),
+        path=dice.choice(PATHS), title=dice.choice((None, "One", "Two", "Three")),
         status=dice.choice((None, 200, 404)), is_me=dice.random() < 0.1,
         session_id=None if visitor == 0 else uuid.uuid5(_SPACE, f"{day} {site} {visitor}"),
         **rest,
     )  # fmt: skip
+
+
+def make_posts(connection: Connection, first: datetime.date) -> None:
+    """A post of each page of the history, an odd while apart; one is of a day before it."""
+    posts = [
+        Post(
+            site, site, path, f"Post {path}", f"https://{site}{path}", moment(first, (number * 7 - 5) * 4_321)
+        )
+        for site in SITES
+        for number, path in enumerate(PATHS)
+    ]
+    put_posts(connection, "blog.example/feed.xml", posts, sleep=lambda _: None)
 
 
 def settings_of(url: str) -> Settings:
@@ -88,11 +103,15 @@ def settings_of(url: str) -> Settings:
 
 
 def store(settings: Settings, *batches: list[Hit]) -> None:
-    """Store batches and count them."""
+    """Store batches and count them; the pages become posts after the first batch."""
     with connect(settings, "enricher") as connection:
         writer = Store(connection)
-        for batch in batches:
+        for number, batch in enumerate(batches):
             put(writer, *batch)
+            if number == 0:
+                count(settings)
+                with connect(settings, "rollup") as maker:
+                    make_posts(maker, min(hit.day for hits in batches for hit in hits))
     count(settings)
 
 

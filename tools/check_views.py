@@ -18,7 +18,8 @@ SHOWN: dict[str, tuple[LiteralString, ...]] = {
 }
 # For a rollup whose hits are told by their page's number, which `hits` does not show.
 NUMBERED: LiteralString = """
-        left join (select page_id, site, host, path from pages join sites using (site_id)) g using (site, host, path)"""
+        left join (select page_id, site, host, path from pages join sites using (site_id)) g
+        using (site, host, path)"""
 VIEWS: dict[str, LiteralString] = {"rollup_hours": "hourly_traffic"}
 NOT_SHOWN = {("missing", "source")}  # a missing page is shown by referrer alone
 WHAT_TO_DO = "the view was changed: its definition is in migrations/"

@@ -17,8 +17,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import psycopg
+
 from tools.compose import DeployError, Project, docker, inspect, running_project, wait_until, wait_until_well
-from tools.deploy_proof import proof_of, prove, remove_proof, shows_a_request
+from tools.deploy_proof import proof_of, prove, remove_proof, rows, shows_a_request
 from tools.stack import RENEWED_FILE, SUPERVISOR_FILE, NoStack, data_dir, running_urls
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +60,25 @@ def commit_of(folder: Path) -> str:
     if changed := git("status", "--porcelain"):
         raise DeployError("not committed, so nobody could go back to it; commit or remove it:\n" + changed)
     return git("rev-parse", "--short=12", "HEAD")
+
+
+def note_statement(commit: str) -> str:
+    """Puts the deploy on the curves. ``commit``: hexadecimal digits."""
+    return f"insert into annotations (begins_at, kind, text) values (now(), 'deploy', 'Deployed {commit}')"
+
+
+def put_on_curves(ask: Callable[[str], object], commit: str, say: Say) -> None:
+    """Note the deploy for the dashboards; it is done whether that goes well or not."""
+    try:
+        ask(note_statement(commit))
+    except (DeployError, psycopg.Error) as error:
+        say(f"not noted on the dashboards' curves: {type(error).__name__}")
+
+
+def ask_running(statement: str) -> None:
+    """As the owner of a `make run`. Raises ``psycopg.Error``."""
+    with psycopg.connect(running_urls()["OWNER_DATABASE_URL"], connect_timeout=5) as connection:
+        connection.execute(statement.encode())
 
 
 @contextlib.contextmanager
@@ -190,6 +211,7 @@ def deploy(project: Project, gate: Callable[[], None], say: Say) -> None:
         finally:
             remove_proof(proof)
         switch(project, commit, before, say)
+        put_on_curves(lambda statement: rows(project, statement), commit, say)
         say(f"deployed {commit}; the images of before are tagged `before`")
 
 
@@ -206,6 +228,7 @@ def renew(gate: Callable[[], None], say: Say) -> None:
     wait_until(outcome.exists, RENEWED_WITHIN_S, "the supervisor did not renew its services")
     if problem := outcome.read_text():
         raise DeployError(problem)
+    put_on_curves(ask_running, commit, say)
     say(f"deployed {commit}; the supervisor and its servers are renewed by a restart only")
 
 

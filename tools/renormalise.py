@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import LiteralString
 
 import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.enricher.renormalise import SKIPPED, OtherSites, days_to_read, renormalise
-from services.enricher.rules import VERSION
+from services.rules import VERSION
 from services.settings import SettingsError, load_settings
 from tools.stack import NoStack, running_urls
+
+# Shown on the curves: from then on sources and bots of earlier days may be others.
+NOTE: LiteralString = "insert into annotations (begins_at, kind, text) values (now(), 'rules', %s)"
 
 
 def main() -> int:
@@ -37,6 +41,8 @@ def main() -> int:
                         description=f"{step.day} {step.site}, {rows:,} hits changed",
                         advance=step.is_last,
                     )
+            if rows:
+                connection.execute(NOTE, [f"Earlier hits were read again by version {VERSION} of the rules"])
     except (NoStack, OtherSites) as error:
         print(error, file=sys.stderr)
         return 1

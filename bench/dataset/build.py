@@ -27,6 +27,7 @@ DAYS_AHEAD = 7  # as upkeep makes them
 DAYS_A_VACUUM = 10  # about what autovacuum waits for: a fifth of a rollup's rows changed
 
 FUNCTIONS = load_sql(Path(__file__).with_name("functions.sql"))
+POSTS = load_sql(Path(__file__).with_name("posts.sql"))
 
 
 def build(url: str, hits: int, folder: Path, made: Callable[[int], None]) -> None:
@@ -40,6 +41,7 @@ def build(url: str, hits: int, folder: Path, made: Callable[[int], None]) -> Non
         _drop_days(connection)
         connection.execute(FUNCTIONS)
         Vocabulary(connection, folder).fill()
+        connection.execute(POSTS, {"first_day": shape.FIRST_DAY})
         with ThreadPoolExecutor(WORKERS) as pool:
             # By turns, so that the days come in their order, or nearly.
             waiting = iter(shares)

@@ -256,7 +256,7 @@ GAPS = Row(9, [
     ),
 ])  # fmt: skip
 
-LETTERS = Row(9, [
+LETTERS = Row(10, [
     with_defaults(
         table(
             "Dead letters",
@@ -276,8 +276,9 @@ LETTERS = Row(9, [
     table(
         "Installation",
         "pipeline/installation.sql",
-        "What the database knows of this installation: the settings SITES and REPORT_TIMEZONE, sizes as of up to 5 "
-        "minutes ago. The version is at the pixel's /version.",
+        "What the database knows of this installation: the settings SITES and REPORT_TIMEZONE, the rules by which "
+        "sources and bots are told (newer ones: make renormalise), sizes as of up to 5 minutes ago. The version is "
+        "at the pixel's /version.",
         [Column("what", "What", width_px=180), Column("says", "Says")],
         width=12,
     ),

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.enricher.enrich import CannotEnrich, Enricher
-from services.enricher.redact import redact, without_private_parts
 from services.enricher.time_limits import TimeLimits
 from services.hit import Accepted, Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
 from services.hit_stream import Entry, entry_time_s
 from services.logs import place_of
+from services.redact import redact, without_private_parts
 
 # Names dead letters by entry and place, so that burying the same thing twice is burying it once.
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")

@@ -17,10 +17,10 @@ import msgspec
 
 from services.enricher.agents import Agent, Agents
 from services.enricher.client import language_of, screen_class
-from services.enricher.redact import redaction_of, without_private_parts
 from services.enricher.sources import Sources, parameters_of
 from services.hit import PAGEVIEW, Hit, RawHit
-from services.page_address import Address, canonical_path, parse_address
+from services.page_address import Address, parse_address, path_of
+from services.redact import redaction_of, without_private_parts
 from services.settings import Settings
 
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
@@ -61,16 +61,6 @@ class _Page(msgspec.Struct, frozen=True):
 @lru_cache(100)
 def _day_of(text: str) -> datetime.date:
     return datetime.date.fromisoformat(text)
-
-
-def _decoded_path(path: str) -> str:
-    """Percent-decoded where that gives valid UTF-8, else as sent."""
-    if "%" not in path:
-        return path
-    try:
-        return unquote(path, errors="strict").replace("\0", "")
-    except UnicodeDecodeError:
-        return path
 
 
 class Enricher:
@@ -178,14 +168,10 @@ class Enricher:
         address = parse_address(url)
         if address is None:
             raise CannotEnrich("url")
-        path = canonical_path(self._redact(_decoded_path(address.path)))
-        if self._hash_routing:
-            route = canonical_path(self._redact(_decoded_path(address.fragment.partition("?")[0])))
-            path += "" if route == "/" else f"#{route}"
         query = self._kept_query(address)
         return _Page(
             address.host,
-            path,
+            path_of(address, self._redact, hash_routing=self._hash_routing),
             query,
             parameters_of(query or "", self._redact),
             self._link_tag_in(address.query),

@@ -16,10 +16,10 @@ from services.database import Connection
 from services.enricher.bots import Bots
 from services.enricher.client import language_of, screen_class
 from services.enricher.numbers import CLIENTS, ORIGINS, REFERRERS
-from services.enricher.redact import redaction_of
 from services.enricher.rewrite import Rule, SiteDay, Values, rewrite, without_loops
-from services.enricher.rules import VERSION
 from services.enricher.sources import parameters_of, sources_of
+from services.redact import redaction_of
+from services.rules import VERSION
 from services.settings import Settings
 from services.sites import Sites, text_of
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
-from services.enricher.redact import redaction_of
 from services.page_address import Address, host_of, is_local, parse_address, without_www
+from services.redact import redaction_of
 from services.settings import Settings
 from services.sites import Sites
 

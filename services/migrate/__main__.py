@@ -17,10 +17,12 @@ from services.logs import make_logger
 from services.migrate.runner import (
     MigrationError,
     migrate,
+    note_rules,
     set_passwords,
     set_sites,
     set_timezone,
 )
+from services.rules import VERSION
 from services.settings import Settings, SettingsError, load_settings
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -72,6 +74,7 @@ def main(arguments: list[str]) -> int:
             )
             former = set_timezone(connection, settings.report_timezone.key)
             set_sites(connection, settings.sites)
+            note_rules(connection, VERSION)
             set_passwords(connection, lambda name: read_password(settings.key_dir, name))
             make_partitions(connection)
     except MigrationError as error:

@@ -188,6 +188,21 @@ def set_sites(connection: Connection, sites: Sequence[Site]) -> None:
     connection.execute("update installation set sites = %s", [text_of(sites)])
 
 
+def note_rules(connection: Connection, version: int) -> None:
+    """Remember by which rules hits are read from now on, and show on the curves that they are others than before."""
+    with connection.transaction():
+        row = connection.execute("select rules from installation for update").fetchone()
+        former = row[0] if row else None
+        if former == version:
+            return
+        connection.execute("update installation set rules = %s", [version])
+        if former is not None:
+            connection.execute(
+                "insert into annotations (begins_at, kind, text) values (now(), 'rules', %s)",
+                [f"New rules for sources and bots: version {version}, before {former}"],
+            )
+
+
 def set_passwords(connection: Connection, password_of: Callable[[str], str | None]) -> None:
     """Give the roles that are there the passwords that are known, so that they can log in over the network."""
     known = {name for (name,) in connection.execute("select rolname from pg_roles").fetchall()}

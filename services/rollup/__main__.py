@@ -57,7 +57,7 @@ def run(settings: Settings, metrics: RollupMetrics, log: Logger) -> int:
     end_on_signals()
     client = connect_to_redis(settings)
     wait_for("Redis at RQ_REDIS_URL", client.ping, (RedisError, OSError), log)
-    wait_until_migrated(settings, "rollup", "select from jobs limit 0", log)
+    wait_until_migrated(settings, "rollup", "select from posts limit 0", log)
     runs = Runs({job.name: job.when for job in jobs.JOBS if job.wanted(settings)})
     jobs.use(
         {

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import maxminddb
 
 from services.country_database import country_of, facts_of
-from services.rollup.download import Metered, NotFetched, NotThere, answer_of, deadline_s
+from services.rollup.download import Limits, Metered, NotFetched, NotThere, answer_of, limits_of_file
 from services.settings import Settings
 
 MIN_NODES = 10_000  # in 2026 a whole one has 1.4 million
@@ -40,11 +40,11 @@ def place_of(settings: Settings) -> str:
     return f"{parts.hostname}{parts.path}"
 
 
-def _answer(settings: Settings, address: str, until_s: float) -> contextlib.AbstractContextManager[Metered]:
+def _answer(settings: Settings, address: str, limits: Limits) -> contextlib.AbstractContextManager[Metered]:
     if not settings.maxmind_license_key:
-        return answer_of(address, until_s)
+        return answer_of(address, limits)
     credentials = settings.maxmind_account_id, settings.maxmind_license_key
-    return answer_of(address, until_s, credentials, "check MAXMIND_ACCOUNT_ID and MAXMIND_LICENSE_KEY")
+    return answer_of(address, limits, credentials, "check MAXMIND_ACCOUNT_ID and MAXMIND_LICENSE_KEY")
 
 
 def _first_database(archive: Metered) -> IO[bytes]:
@@ -58,12 +58,12 @@ def _first_database(archive: Metered) -> IO[bytes]:
     raise NotFetched("the archive holds no .mmdb file")
 
 
-def _fetch(settings: Settings, address: str, checksum: str | None, until_s: float, file: IO[bytes]) -> None:
+def _fetch(settings: Settings, address: str, checksum: str | None, limits: Limits, file: IO[bytes]) -> None:
     """Write the unpacked database to a file. Raises ``NotThere``, ``NotFetched``."""
-    with _answer(settings, address, until_s) as packed:
+    with _answer(settings, address, limits) as packed:
         unpacked = packed
         if address.endswith("gz"):
-            unpacked = Metered(gzip.GzipFile(fileobj=packed, mode="rb").read, until_s)  # type: ignore[call-overload]
+            unpacked = Metered(gzip.GzipFile(fileobj=packed, mode="rb").read, limits)  # type: ignore[call-overload]
         shutil.copyfileobj(_first_database(unpacked) if address.endswith("tar.gz") else unpacked, file)
         while packed.read():  # what follows belongs to the checksum
             pass
@@ -100,12 +100,12 @@ def _present(path: Path) -> tuple[int, str]:
 
 
 def _versions(
-    settings: Settings, now: datetime.datetime, until_s: float
+    settings: Settings, now: datetime.datetime, limits: Limits
 ) -> Iterator[tuple[str, str, str | None]]:
     """Which databases there may be, newest first: version, address, checksum if there is one."""
     url = settings.country_database_url
     if settings.maxmind_license_key:
-        with _answer(settings, f"{url}.sha256", until_s) as body:
+        with _answer(settings, f"{url}.sha256", limits) as body:
             checksum = body.read().decode(errors="replace").partition(" ")[0].strip()
         yield checksum, url, checksum
         return
@@ -129,7 +129,7 @@ def _scratch(folder: Path) -> Path:
 
 def _put(settings: Settings, now: datetime.datetime, note: Path) -> bool:
     """Put a version in place that is not noted, unless what is there is as new."""
-    path, until_s = settings.country_database, deadline_s()
+    path, limits = settings.country_database, limits_of_file()
     noted = note.read_text(errors="replace") if note.exists() else ""
     present_s, type_ = _present(path)
     if type_ and not noted and not type_.startswith(FREE):
@@ -140,12 +140,12 @@ def _put(settings: Settings, now: datetime.datetime, note: Path) -> bool:
     scratch = _scratch(path.parent)
     try:
         with scratch.open("wb") as file:
-            for version, address, checksum in _versions(settings, now, until_s):
+            for version, address, checksum in _versions(settings, now, limits):
                 noting = f"{place_of(settings)} {version}\n"
                 if type_ and noting == noted:
                     return False
                 with contextlib.suppress(NotThere):
-                    _fetch(settings, address, checksum, until_s, file)
+                    _fetch(settings, address, checksum, limits, file)
                     break
             else:
                 raise NotThere

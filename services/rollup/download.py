@@ -15,34 +15,53 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 LIMIT_BYTES = 100_000_000  # of what comes, and of what it unpacks to
 WITHIN_S = 40.0  # less than RQ gives a job; the rollups wait meanwhile
 SILENCE_S = 10.0
 CHUNK_BYTES = 65_536
+USER_AGENT = "footfall"
 TRY_AGAIN = "it is tried again in a day; should that fail too, look at what the problem names"
 
 
 class NotFetched(Exception):
-    """There is nothing new; ``problem`` and ``what_to_do`` may be logged."""
+    """There is nothing new; ``problem`` and ``what_to_do`` may be logged. ``status``: of the answer, 0 for none."""
 
-    def __init__(self, problem: str, what_to_do: str = TRY_AGAIN) -> None:
+    def __init__(self, problem: str, what_to_do: str = TRY_AGAIN, status: int = 0) -> None:
         super().__init__(problem)
         self.problem = problem
         self.what_to_do = what_to_do
+        self.status = status
 
 
 class NotThere(Exception):
     """404."""
 
 
-def deadline_s() -> float:
-    """When, by the monotonic clock, a download that begins now must be done."""
-    return time.monotonic() + WITHIN_S
+class Limits(NamedTuple):
+    """How much may come, and until when by the monotonic clock; ``within_s`` is for words."""
+
+    until_s: float
+    within_s: float
+    size_bytes: int
+
+    @property
+    def are_over(self) -> bool:
+        """Whether it is too late."""
+        return time.monotonic() > self.until_s
+
+    def too_long(self) -> NotFetched:
+        """What to raise then."""
+        return NotFetched(f"it took longer than {self.within_s:.0f} s")
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+def limits_of_file() -> Limits:
+    """Those of a file whose download begins now."""
+    return Limits(time.monotonic() + WITHIN_S, WITHIN_S, LIMIT_BYTES)
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
     """A few, and never from https to anything else."""
 
     max_redirections = 5
@@ -57,9 +76,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 class Metered:
     """Reads on, up to the limits of size and time; knows the checksum of what it read."""
 
-    def __init__(self, read: Callable[[int], bytes], until_s: float) -> None:
+    def __init__(self, read: Callable[[int], bytes], limits: Limits) -> None:
         self._read = read
-        self._until_s = until_s
+        self._limits = limits
         self._bytes = 0
         self.checksum = hashlib.sha256()
 
@@ -71,12 +90,12 @@ class Metered:
         return bytes(data)
 
     def _some(self, size: int) -> bytes:
-        if time.monotonic() > self._until_s:
-            raise NotFetched(f"it took longer than {WITHIN_S:.0f} s")
+        if self._limits.are_over:
+            raise self._limits.too_long()
         some = self._read(min(size, CHUNK_BYTES))
         self._bytes += len(some)
-        if self._bytes > LIMIT_BYTES:
-            raise NotFetched(f"it is larger than {LIMIT_BYTES // 1_000_000} MB")
+        if self._bytes > self._limits.size_bytes:
+            raise NotFetched(f"it is larger than {self._limits.size_bytes // 1_000_000} MB")
         self.checksum.update(some)
         return some
 
@@ -89,25 +108,33 @@ def _words(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def answer_of(
-    address: str, until_s: float, credentials: tuple[str, str] | None = None, if_refused: str = TRY_AGAIN
-) -> Iterator[Metered]:
-    """The body of an answer, to be read within the block; ``if_refused`` says what to do about 401 and 403.
-
-    Raises ``NotThere`` and ``NotFetched``, for what goes wrong while it is read and unpacked too.
-    """
+def in_words(if_refused: str = TRY_AGAIN) -> Iterator[None]:
+    """Whatever goes wrong while something is fetched, read and unpacked becomes ``NotFetched``, 404 ``NotThere``."""
     try:
-        request = urllib.request.Request(address, headers={"User-Agent": "footfall"})  # noqa: S310 - the setting: http(s)
-        if credentials:
-            pair = ":".join(credentials).encode()
-            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
-        with urllib.request.build_opener(_Redirects).open(request, timeout=SILENCE_S) as answer:
-            yield Metered(answer.read1, until_s)
+        yield
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.NOT_FOUND:
             raise NotThere from None
         refused = error.code in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
-        raise NotFetched(f"HTTP status {error.code}", if_refused if refused else TRY_AGAIN) from None
+        what_to_do = if_refused if refused else TRY_AGAIN
+        raise NotFetched(f"HTTP status {error.code}", what_to_do, error.code) from None
     except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError, http.client.HTTPException) as error:
         raise NotFetched(_words(error)) from None
+
+
+@contextlib.contextmanager
+def answer_of(
+    address: str, limits: Limits, credentials: tuple[str, str] | None = None, if_refused: str = TRY_AGAIN
+) -> Iterator[Metered]:
+    """The body of an answer, to be read within the block; ``if_refused`` says what to do about 401 and 403.
+
+    Raises ``NotThere`` and ``NotFetched``, for what goes wrong while it is read and unpacked too.
+    """
+    with in_words(if_refused):
+        request = urllib.request.Request(address, headers={"User-Agent": USER_AGENT})  # noqa: S310 - the setting: http(s)
+        if credentials:
+            pair = ":".join(credentials).encode()
+            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
+        with urllib.request.build_opener(Redirects).open(request, timeout=SILENCE_S) as answer:
+            yield Metered(answer.read1, limits)

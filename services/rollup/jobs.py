@@ -15,7 +15,7 @@ import psycopg
 
 from services.database import make_partitions
 from services.logs import frames_of, place_of
-from services.rollup import country, sessions, upkeep
+from services.rollup import country, posts, sessions, upkeep
 from services.rollup.disk import disk_space, note_disk
 from services.rollup.download import NotFetched
 from services.rollup.parts import LockNotHadError, Parts
@@ -37,6 +37,8 @@ REFRESH_EVERY_S = 60.0
 UPKEEP_EVERY_S = 3_600.0
 # Less often when a count takes long: that is for the job to say.
 SESSIONS_EVERY_S = sessions.APART_S
+# Of a feed that has not changed it is a question and a short answer.
+POSTS_EVERY_S = 900.0
 # After a failure too: neither DB-IP nor MaxMind is to be asked more often.
 COUNTRY_EVERY_S = 86_400.0
 # Fine enough to see what filled a disk in an hour; 2,000 rows a week.
@@ -145,6 +147,7 @@ def _keep_up(parts: Parts) -> bool:
             dead_letters_emptied=emptied,
             facts_forgotten=facts,
         )
+    posts.drop_unnamed(connection, parts.settings.feeds)
     upkeep.tidy(connection, parts.settings.retention_days, parts.metrics, parts.log)
     return False
 
@@ -183,12 +186,25 @@ def _refresh_country(parts: Parts) -> bool:
     return False
 
 
+def _look_for_posts(parts: Parts) -> bool:
+    """What is new in the owner's feeds."""
+    posts.look(parts.open_connection(), parts.settings, parts.log)
+    return False
+
+
 # Adding a job is adding an entry; the order is that in which they are asked for.
 JOBS = (
     Job("refresh", _refresh, REFRESH_QUEUE, When(REFRESH_EVERY_S, on_hits=True)),
     Job("upkeep", _keep_up, UPKEEP_QUEUE, When(UPKEEP_EVERY_S, SLOW_WITHIN_S)),
     Job("sessions", _count_sessions, UPKEEP_QUEUE, When(SESSIONS_EVERY_S, SLOW_WITHIN_S)),
     Job("disk", _look_at_disk, UPKEEP_QUEUE, When(DISK_EVERY_S)),
+    Job(
+        "posts",
+        _look_for_posts,
+        UPKEEP_QUEUE,
+        When(POSTS_EVERY_S, SLOW_WITHIN_S),
+        lambda settings: bool(settings.feeds),
+    ),
     Job(
         "country",
         _refresh_country,

@@ -120,6 +120,8 @@ def test_a_good_image_takes_over_under_load_and_no_hit_is_lost_or_refused(stack:
     exchanged = {name for name in SERVICES if before[name][0] != after[name][0]}
     assert exchanged == {"pixel", "enricher", "rollup"}
     assert leftovers(stack) == [], said
+    [(kind, text)] = stack.query("footfall", stack.password("database"), "select kind, text from annotations")
+    assert (kind, text.startswith("Deployed ")) == ("deploy", True)
     assert stack.query(
         "footfall", stack.password("database"), "select count(*) from hits where path = '/canary'"
     ) == [(0,)]

@@ -403,6 +403,7 @@ MAY_READ = {
         *VIEWS, *TABLES, *NAMES, "rollup_titles", "rollup_pending", "ledger", "ledger_left_out", "installation",
         "jobs", "daily_ledger", "daily_ledger_reasons", "ledger_differences", "lost_groups", "stream_look",
         "enricher_stops", "gaps", "late_hits", "ingest_minutes", "disk_looks", "disk_outlook", "open_letters",
+        "posts", "feeds", "post_spans", "annotations",
     },
 }  # fmt: skip
 MAY_READ["grafana_explorer"] = {*MAY_READ["grafana_reader"], "explore_hits"}

@@ -75,6 +75,14 @@ DEFINITIONS = {
     "daily_missing": f"""
         select site, day, host, path, referrer, count(*)
         from hits where {PAGEVIEW} and status in (404, 410) group by site, day, host, path, referrer""",
+    "daily_posts": f"""
+        select h.site, day, h.host, h.path, hours, count(*)
+        from posts p join pages g using (page_id) join sites s using (site_id)
+        join hits h on (h.site, h.host, h.path) = (s.site, g.host, g.path)
+        cross join (values (24), (168)) as within (hours)
+        where {PAGEVIEW} and received_at >= p.published_at
+          and received_at < p.published_at + hours * interval '1 hour'
+        group by h.site, day, h.host, h.path, hours""",
 }  # fmt: skip
 
 COLUMNS = {
@@ -97,6 +105,7 @@ COLUMNS = {
     "daily_event_properties": "site, day, event, property, value, events, sessions",
     "daily_bots": "site, day, bot_name, bot_class, bot_hits",
     "daily_missing": "site, day, host, path, referrer, pageviews",
+    "daily_posts": "site, day, host, path, span_hours, pageviews",
 }
 
 
@@ -130,6 +139,6 @@ def put(store: Store, *hits: Hit) -> int:
 
 EMPTY = (
     "truncate stored_hits, ledger, ledger_left_out, dead_letters, stream_groups, rollup_pending, sessions_pending,"
-    " renormalised, rollup_titles, rollup_sessions, rollup_entries, rollup_exits, "
+    " renormalised, posts, feeds, rollup_titles, rollup_sessions, rollup_entries, rollup_exits, "
     + ", ".join(f"rollup_{rollup.name}" for rollup in ROLLUPS)
 )

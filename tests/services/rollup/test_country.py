@@ -392,7 +392,7 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path, server: Server) -> None
 def test_no_redirect_leaves_https(target: str) -> None:
     request = urllib.request.Request("https://db-ip.example/x")
     with pytest.raises(NotFetched, match="redirects to"):
-        download._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, target)
+        download.Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, target)
 
 
 # GeoLite2 ---------------------------------------------------------------------------------------------------------

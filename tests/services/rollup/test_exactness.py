@@ -22,6 +22,8 @@ from services.enricher.batch import Work
 from services.enricher.store import Store
 from services.hit import Hit
 from services.rollup.compare import SESSIONS
+from services.rollup.feeds import Post
+from services.rollup.posts import put as put_posts
 from services.rollup.rebuild import rebuild
 from services.rollup.refresh import refresh
 from services.rollups import ROLLUPS
@@ -40,16 +42,16 @@ SLOWER = {compared.name for compared in SESSIONS}
 class Step:
     """What happens next."""
 
-    what: Literal["store", "store again", "refresh", "rebuild"]
+    what: Literal["store", "store again", "refresh", "rebuild", "post"]
     worker: int
-    hits: int  # to be stored, or at most to be counted
+    hits: int  # to be stored, or at most to be counted; of a post: which page, and when it was published
     crash_at: int | None  # before which statement the worker's backend is killed; None: it is not
 
 
 steps = st.lists(
     st.builds(
         Step,
-        what=st.sampled_from(["store", "store", "store again", "refresh", "refresh", "rebuild"]),
+        what=st.sampled_from(["store", "store", "store again", "refresh", "refresh", "rebuild", "post"]),
         worker=st.integers(0, WORKERS - 1),
         hits=st.integers(1, 12),
         crash_at=st.none() | st.integers(0, 35),
@@ -88,6 +90,7 @@ class Run:
 
     def __init__(self, parts: Parts, hits: list[Hit]) -> None:
         self.parts = parts
+        self.hits = hits
         self.rest = hits
         self.works: list[Work] = []  # what was handed to a writer, and may be again
         self.lost: list[Work] = []  # what a writer died with
@@ -110,6 +113,8 @@ class Run:
                 self._store(self.works[step.hits % len(self.works)], step)
             case "refresh":
                 self._refresh(step)
+            case "post":
+                self._post(step)
             case "rebuild":
                 rebuild_all(self.parts)
 
@@ -136,6 +141,19 @@ class Run:
         except psycopg.OperationalError:
             self.crashes += 1
             del self.refreshers[step.worker]
+
+    def _post(self, step: Step) -> None:
+        """Page and time of a hit, or a page of no hit. A feed is read again after a crash."""
+        hit = next(itertools.islice(self.hits, step.hits, None), make_hit(path="/unread"))
+        at = hit.received_at - datetime.timedelta(hours=(step.hits - 1) * 23)
+        post = Post(hit.site, hit.host, hit.path, "Title", f"https://{hit.host}{hit.path}", at)
+        connection = self.parts.make_refresher()
+        try:
+            with killed_before(connection, step.crash_at, self.parts.eye):
+                put_posts(connection, "feed", [post], sleep=lambda _: None)
+        except psycopg.OperationalError:
+            self.crashes += 1
+            put_posts(self.parts.make_refresher(), "feed", [post], sleep=lambda _: None)
 
     def finish(self) -> None:
         """What was not acknowledged comes again, and everything is counted."""

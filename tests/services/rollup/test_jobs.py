@@ -188,7 +188,7 @@ def test_a_lock_that_is_never_had_is_a_failure(
         with pytest.raises(LockNotHadError):
             jobs.run("refresh")
     assert poll(lambda: _runs(lambda: jobs.run("refresh")), 10)
-    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "disk", "country"]
+    assert parts.runs.due(time.monotonic() + 30) == ["upkeep", "sessions", "disk", "posts", "country"]
 
 
 def _runs(function: Callable[[], None]) -> bool:
@@ -208,7 +208,7 @@ def test_a_run_goes_on_while_there_is_a_backlog_and_another_one_after_it_at_once
         put(store, make_hit(), make_hit())
     jobs.run("refresh")
     assert pageviews(database) == 6
-    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "sessions", "disk", "country"]
+    assert parts.runs.due(time.monotonic() + 10) == ["upkeep", "sessions", "disk", "posts", "country"]
 
     for _ in range(3):
         put(store, make_hit(), make_hit())

@@ -28,7 +28,7 @@ from services.rollup.rebuild_command import BadRange, Range, command, range_of
 from services.rollup.refresh import refresh
 from services.rollups import ROLLUPS
 from services.settings import Settings
-from tests.history import SITES, count_sessions, make_history
+from tests.history import SITES, count_sessions, make_history, make_posts
 from tests.make import Log, make_hit
 from tests.services.rollup.conftest import Parts
 from tests.services.rollup.definition import EMPTY, put
@@ -71,6 +71,7 @@ def fill(parts: Parts, hits: int = 150) -> list[Hit]:
     """A history, counted."""
     history = make_history(random.Random(3), DAYS, hits // 3)
     random.Random(4).shuffle(history)
+    make_posts(parts.refresher, DAYS[0])
     for start in range(0, len(history), 20):
         put(parts.store, *history[start : start + 20])
         refresh(parts.refresher, 30)

@@ -21,11 +21,11 @@ import msgspec
 import psycopg
 import pytest
 
-from services.enricher.rules import VERSION
 from services.hit import Hit
 from services.rollup.rebuild import Rebuilt, alone
 from services.rollup.redate import Moved, change_timezone, redate
 from services.rollup.refresh import refresh
+from services.rules import VERSION
 from services.settings import Settings
 from tests.history import make_history
 from tests.make import make_hit

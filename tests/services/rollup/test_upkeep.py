@@ -17,7 +17,9 @@ from services.enricher.store import Store
 from services.enricher.time_limits import time_limits
 from services.metrics import RollupMetrics
 from services.rollup import days, upkeep
+from services.rollup.feeds import Post
 from services.rollup.forget import forget_unused
+from services.rollup.posts import put as put_posts
 from services.rollup.proof import Proof, prove
 from services.rollup.rebuild import rebuild
 from services.rollup.refresh import prepare, refresh
@@ -216,6 +218,8 @@ def fill_day(settings: Settings, connection: psycopg.Connection[Any], day: datet
     """A hit at least for each rollup, counted, sessions too."""
     session = uuid.UUID(int=day.toordinal())
     shared = {"day": day, "received_at": noon(day), "title": "Old", "utm_campaign": "spring"}
+    post = Post(make_hit().site, make_hit().host, "/b", "Post", "https://blog.example/b", noon(day))
+    put_posts(connection, "feed", [post], sleep=lambda _: None)
     with connect(settings, "enricher") as writer:
         put(
             Store(writer),

@@ -6,8 +6,8 @@ import hashlib
 from importlib.metadata import version
 
 from services.enricher.bots import BOTS_FILE
-from services.enricher.rules import VERSION
 from services.enricher.sources import SOURCES_FILE
+from services.rules import VERSION
 
 # Raise VERSION with every change of the two files and of the packaged list, and put the digest here.
 DIGESTS = {2: "378598f4b138eeec73a050170178c17f1af704d013525e98dbe075c11a374a55"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.enricher.redact import redact
+from services.redact import redact
 from tests.strategies import texts
 
 TOKEN = "a1b2c3d4" * 4
