@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate
+.PHONY: help run test bench chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; J
 
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
 	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
+
+demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 SEED=1, else live with RATE=60 MINUTES=
+	@exec $(PY) -m tools.demo $(foreach name,DAYS SEED RATE MINUTES FORCE,$(if $($(name)),"$(name)=$($(name))"))
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")

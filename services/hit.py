@@ -36,6 +36,9 @@ MAX_GROUP_BYTES = 900_000
 # No pixel writes a longer entry: beside its hits it has 10,000 numbers of given-up groups and 1,000 counters at most.
 MAX_ENTRY_BYTES = 4 << 20
 
+# Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
+HIT_OVERHEAD_BYTES = 320
+
 PAGEVIEW = "pageview"
 
 Site = Annotated[str, msgspec.Meta(max_length=253)]
@@ -77,6 +80,14 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return "RawHit(…)"  # a traceback or a debugger's print must not show the person
 
     __str__ = __repr__
+
+
+def size_of(hit: RawHit) -> int:
+    """At least the bytes of the hit in a group: a character has up to 4."""
+    characters = len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent) + len(hit.event)
+    characters += len(hit.site)
+    props = sum(len(name) + len(str(value)) for name, value in (hit.props or {}).items())
+    return HIT_OVERHEAD_BYTES + 4 * (characters + props)
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):

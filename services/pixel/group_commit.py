@@ -30,6 +30,7 @@ from services.hit import (
     UndecodableEntry,
     encode_group,
     reseal_group,
+    size_of,
 )
 from services.hit_stream import FIELD, STREAM, entry_order
 from services.logs import Logger, place_of
@@ -62,8 +63,6 @@ MAX_MEMORY_SHARE = 0.9
 # What a broken wire to Redis raises. The last: uvloop, asked to write to a connection that was reset a moment ago.
 WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
-# Of msgpack around the texts of a hit: at most 312 with 30 properties, the longest address, language and screen.
-HIT_OVERHEAD_BYTES = 320
 
 
 class _Gathering:
@@ -86,14 +85,6 @@ class _Gathering:
         self._timer.cancel()
         if not self.done.done():
             self.done.set_result(stored)
-
-
-def _size_of(hit: RawHit) -> int:
-    """At least the bytes of the hit in a group: a character has up to 4."""
-    characters = len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent) + len(hit.event)
-    characters += len(hit.site)
-    props = sum(len(name) + len(str(value)) for name, value in (hit.props or {}).items())
-    return HIT_OVERHEAD_BYTES + 4 * (characters + props)
 
 
 class GroupCommit:
@@ -139,7 +130,7 @@ class GroupCommit:
         """The shared answer for this hit's group; None when too many wait already, or we are stopping."""
         if self._waiting_hits >= MAX_WAITING_HITS or self._stopping:
             return None
-        size = _size_of(hit)
+        size = size_of(hit)
         if not self._queue or self._queue[-1].is_full_for(size):
             self._queue.append(_Gathering(self._loop, self._answer_late))
         group = self._queue[-1]

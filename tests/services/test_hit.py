@@ -32,10 +32,11 @@ from services.hit import (
     decode_group,
     open_group,
     reseal_group,
+    size_of,
 )
 from services.pixel.collect import Accepted as AcceptedRequest
 from services.pixel.collect import Headers
-from services.pixel.group_commit import _Gathering, _size_of
+from services.pixel.group_commit import _Gathering
 from services.sealing import SealingKeys
 from tests.make import (
     ADDRESS,
@@ -233,7 +234,7 @@ def hits_in_one_group(hit: RawHit) -> int:
     loop = asyncio.new_event_loop()
     gathering = _Gathering(loop, lambda _: None)
     loop.close()
-    size = _size_of(hit)
+    size = size_of(hit)
     while not gathering.is_full_for(size):
         gathering.hits.append(hit)
         gathering.bytes += size
@@ -265,7 +266,7 @@ def test_a_group_stays_below_1_mib(keys: SealingKeys, differing: dict[str, objec
 
 
 def test_a_hit_at_its_limits_fits_into_a_group(keys: SealingKeys) -> None:
-    assert _size_of(largest_hit(1)) < MAX_GROUP_BYTES
+    assert size_of(largest_hit(1)) < MAX_GROUP_BYTES
     assert read(encode([largest_hit(1)], keys), keys) == [largest_hit(1)]
 
 

@@ -1,0 +1,1 @@
+"""`make demo`: believable visits beside a running stack."""

@@ -1,0 +1,57 @@
+"""Writes the demo's history: the hits of the last days, until now."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+from pathlib import Path
+
+import psycopg
+import redis
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tools.demo.traffic import Traffic
+from tools.past_hits import PAUSE_S, STANDS_STILL_S, CannotWrite, PastHits
+
+
+def write_history(
+    traffic: Traffic, days: list[datetime.date], redis_url: str, key_dir: Path, seed: int
+) -> int:
+    """Write the hits of these days that are past; how many. Raises ``CannotWrite``."""
+    now_us = time.time_ns() // 1000
+    client = redis.Redis.from_url(redis_url, socket_timeout=10)
+    with _progress("writing") as progress:
+        task = progress.add_task("days", total=len(days))
+        with PastHits(client, key_dir) as past:
+            for day in days:
+                past.write(hit for hit in traffic.hits_of(day) if hit.received_at_us <= now_us)
+                if day < days[-1]:  # today's is not over
+                    identity = hashlib.blake2b(f"left out {seed} {day}".encode(), digest_size=16).digest()
+                    past.write_left_out(traffic.left_out_of(day), identity)
+                progress.advance(task)
+        return past.hits
+
+
+def wait_until_counted(url: str) -> None:
+    """Until the rollup has counted what was stored. Raises ``CannotWrite`` when it stands still."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection, _progress("counting") as bar:
+        task = bar.add_task("batches", total=None)
+        most, least, deadline = 0, None, time.monotonic() + STANDS_STILL_S
+        while True:
+            [(waiting,)] = connection.execute("select count(*) from rollup_pending").fetchall()
+            most = max(most, waiting)
+            bar.update(task, total=most, completed=most - waiting)
+            if not waiting:
+                return
+            if least is None or waiting < least:
+                least, deadline = waiting, time.monotonic() + STANDS_STILL_S
+            if time.monotonic() > deadline:
+                raise CannotWrite("the hits are stored, and the rollup does not count them: see its log")
+            time.sleep(PAUSE_S)
+
+
+def _progress(what: str) -> Progress:
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
