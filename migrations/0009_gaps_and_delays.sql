@@ -19,6 +19,8 @@ comment on column pixel_runs.last_at is 'The last sign of it that is known.';
 alter table stream_look add column oldest_at timestamptz;
 comment on column stream_look.oldest_at is 'When Redis took the oldest entry that waits on the stream; NULL: none waits.';
 
+comment on column lost_groups.hits is 'How many hits they held; 0: only counters of what was left out, or a sign of life; NULL: unknown.';
+
 create view gaps as
 with runs as (
     select began_at,

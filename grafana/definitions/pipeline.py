@@ -10,7 +10,8 @@ NOW = "Now: the range does not matter."
 # Colours stand only where somebody has to do something.
 LOOK_AT_IT, ACT = "orange", "red"
 BYTES = "decbytes"
-DAYS = "d"
+DAYS = "suffix: days"  # Grafana would make 8 weeks of 58
+DURATION = "dtdurations"
 
 WAITING = Row(4, [
     stat(
@@ -22,7 +23,7 @@ WAITING = Row(4, [
         width=4,
     ),
     stat(
-        "Stream looked at",
+        "Last look",
         "pipeline/look_seconds.sql",
         "How long ago an enricher last looked at the stream; one does every 5 s (table stream_look). From 30 s on: "
         "is the enricher running, does it reach Redis and PostgreSQL? Until it does, hits are kept, and what stands "
@@ -32,7 +33,7 @@ WAITING = Row(4, [
         steps=((30, LOOK_AT_IT), (60, ACT)),
     ),
     stat(
-        "Hits on the stream",
+        "On the stream",
         "pipeline/stream_hits.sql",
         "Accepted hits that wait in Redis for the enricher, as of its last look (view daily_ledger, pending); in a "
         "long backlog those of its first 500 entries. Some are always on their way. If they grow for minutes, the "
@@ -40,7 +41,7 @@ WAITING = Row(4, [
         width=4,
     ),
     stat(
-        "Oldest on the stream",
+        "Oldest entry",
         "pipeline/stream_seconds.sql",
         "How long the oldest entry has waited in Redis (table stream_look). It is seconds. Minutes: the enricher "
         f"does not get on; see its log for waiting, stopped-burying. {NOW}",
@@ -49,7 +50,7 @@ WAITING = Row(4, [
         steps=((30, LOOK_AT_IT), (300, ACT)),
     ),
     stat(
-        "Waiting for the rollups",
+        "Uncounted",
         "pipeline/pending_hits.sql",
         "Hits stored and not yet counted in the rollups, of any day (table rollup_pending). They are counted within "
         f"seconds. If they grow: the job refresh below says why. {NOW}",
@@ -69,7 +70,7 @@ WAITING = Row(4, [
 
 HEALTH = Row(4, [
     stat(
-        "Ingest delay, mean",
+        "Mean delay",
         "pipeline/delay_mean_seconds.sql",
         "From a pixel's receiving a hit to its row in the database, as a mean of the five minutes up to the newest "
         "stored hit, of all sites (table ingest_minutes). Under a second in quiet. More: a backlog is being worked "
@@ -79,7 +80,7 @@ HEALTH = Row(4, [
         steps=((10, LOOK_AT_IT), (60, ACT)),
     ),
     stat(
-        "Ingest delay, longest",
+        "Longest delay",
         "pipeline/delay_longest_seconds.sql",
         "The longest of these five minutes. More than 60 s: these are late hits, see below; they came out of a spool "
         f"or a backlog, and count on the day on which they were received. {NOW}",
@@ -87,7 +88,7 @@ HEALTH = Row(4, [
         width=4,
     ),
     stat(
-        "Dead letters to look at",
+        "Open letters",
         "pipeline/open_letters.sql",
         "Hits that could not become rows and that nobody has replayed or dropped, of any site, without those that "
         "came too late, which are no fault (view open_letters). From 1 on: make dead-letters says which and why. "
@@ -96,7 +97,7 @@ HEALTH = Row(4, [
         steps=((1, LOOK_AT_IT),),
     ),
     stat(
-        "Ledger differences",
+        "Ledger faults",
         "pipeline/differences.sql",
         "Days of sites on which accepted is not stored + duplicate + dead-lettered, or not what the dead letters "
         "say (view ledger_differences). Always 0, whatever crashes: from 1 on run make check and please report it, "
@@ -224,26 +225,7 @@ DELAYS = Row(9, [
     ),
 ])  # fmt: skip
 
-LISTS = Row(14, [
-    table(
-        "Ledger",
-        "pipeline/ledger.sql",
-        "What became of the hits of each day and site; pending ones are on the stream, as of some seconds ago. "
-        f"{NO_SITE}",
-        [
-            Column("day", "Day", width_px=110),
-            Column("site", "Site"),
-            Column("accepted", "Accepted", COUNT),
-            Column("stored", "Stored", COUNT),
-            Column("duplicate", "Duplicate", COUNT),
-            Column("dead_lettered", "Dead-lettered", COUNT),
-            Column("pending", "Pending", COUNT),
-            Column("unaccounted", "Unaccounted for", COUNT),
-            Column("excluded", "Excluded", COUNT),
-            Column("refused", "Refused", COUNT),
-        ],
-        width=15,
-    ),
+GAPS = Row(9, [
     with_defaults(
         table(
             "Gaps",
@@ -253,30 +235,30 @@ LISTS = Row(14, [
             "asleep, the pixel did not run, or it could make nothing durable. Not yet: none has been heard since; is "
             "a pixel running? While the enricher or Redis is away nothing is known, and no gap begins.",
             [
-                Column("began", "From", width_px=150),
-                Column("ended", "Until", width_px=150),
-                Column("seconds", "Lasted", SECONDS),
+                Column("began", "From", width_px=140),
+                Column("ended", "Until", width_px=140),
+                Column("seconds", "Lasted", DURATION),
             ],
-            width=9,
+            width=12,
         ),
         noValue="No gap",
     ),
-])  # fmt: skip
-
-REASONS = Row(10, [
     table(
         "Left out",
         "pipeline/left_out.sql",
         "Requests that the pixel did not count, by reason: excluded on purpose, or refused. "
         f"A killed pixel may lack its last second of them. {NO_SITE}",
         [
-            Column("outcome", "Outcome", width_px=100),
-            Column("reason", "Reason"),
+            Column("outcome", "Outcome", width_px=80),
+            Column("reason", "Reason", width_px=105),
             Column("site", "Site"),
-            Column("requests", "Requests", COUNT, width_px=130, gauge=True),
+            Column("requests", "Requests", COUNT, width_px=105, gauge=True),
         ],
         width=12,
     ),
+])  # fmt: skip
+
+LETTERS = Row(10, [
     with_defaults(
         table(
             "Dead letters",
@@ -284,14 +266,44 @@ REASONS = Row(10, [
             "Hits that could not become rows, by reason, dropped ones too (view daily_ledger_reasons). too-late is "
             f"no fault; of the others make dead-letters says which, and what to do. {NO_SITE}",
             [
-                Column("reason", "Reason", width_px=120),
+                Column("reason", "Reason", width_px=90),
                 Column("site", "Site"),
-                Column("newest", "Newest", width_px=150),
-                Column("hits", "Hits", COUNT, width_px=130, gauge=True),
+                Column("newest", "Newest", width_px=100),
+                Column("hits", "Hits", COUNT, width_px=90, gauge=True),
             ],
             width=12,
         ),
         noValue="None",
+    ),
+    table(
+        "Installation",
+        "pipeline/installation.sql",
+        "What the database knows of this installation: the settings SITES and REPORT_TIMEZONE, the rules by which "
+        "sources and bots are told (newer ones: make renormalise), sizes as of up to 5 minutes ago. The version is "
+        "at the pixel's /version.",
+        [Column("what", "What", width_px=180), Column("says", "Says")],
+        width=12,
+    ),
+])  # fmt: skip
+
+LISTS = Row(12, [
+    table(
+        "Ledger",
+        "pipeline/ledger.sql",
+        "What became of the hits of each day and site; pending ones are on the stream, as of some seconds ago. "
+        f"{NO_SITE}",
+        [
+            Column("day", "Day", width_px=110),
+            Column("site", "Site"),
+            Column("accepted", "Accepted", COUNT, width_px=90),
+            Column("stored", "Stored", COUNT, width_px=90),
+            Column("duplicate", "Duplicate", COUNT, width_px=90),
+            Column("dead_lettered", "Dead-lettered", COUNT, width_px=115),
+            Column("pending", "Pending", COUNT, width_px=85),
+            Column("unaccounted", "Unaccounted for", COUNT, width_px=130),
+            Column("excluded", "Excluded", COUNT, width_px=90),
+            Column("refused", "Refused", COUNT, width_px=85),
+        ],
     ),
 ])  # fmt: skip
 
@@ -311,7 +323,7 @@ FEEDS = Row(6, [
     ),
 ])  # fmt: skip
 
-JOBS = Row(8, [
+JOBS = Row(7, [
     table(
         "Jobs",
         "pipeline/jobs.sql",
@@ -325,15 +337,6 @@ JOBS = Row(8, [
             Column("last_error", "Last error"),
             Column("next_try", "Next try"),
         ],
-        width=16,
-    ),
-    table(
-        "Installation",
-        "pipeline/installation.sql",
-        "What the database knows of this installation: the settings SITES and REPORT_TIMEZONE, sizes as of up to 5 "
-        "minutes ago. The version is at the pixel's /version.",
-        [Column("what", "What", width_px=180), Column("says", "")],
-        width=8,
     ),
 ])  # fmt: skip
 
@@ -341,5 +344,5 @@ PIPELINE = Dashboard(
     uid="pipeline",
     title="Pipeline",
     description="Whether every accepted hit is accounted for, what waits, and how the jobs are doing.",
-    rows=[WAITING, HEALTH, LEDGER, OVER_TIME, DELAYS, LISTS, REASONS, JOBS, FEEDS],
+    rows=[WAITING, HEALTH, LEDGER, OVER_TIME, DELAYS, GAPS, LETTERS, LISTS, JOBS, FEEDS],
 )

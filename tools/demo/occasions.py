@@ -51,11 +51,11 @@ class Occasions:
             number, age = divmod(campaign["first"] - ago, campaign["every"])
             site = self._world.site(campaign["site"])
             for _ in range(_whole(dice, campaign["visits"] / 2**age)):
-                landing = self._tagged(dice, campaign, day, number + 1)
+                landing = self._tagged(dice, campaign, day - datetime.timedelta(days=age), number + 1)
                 yield self._scene.visit(dice, site, self._scene.days.moment(dice, day), landing)
 
     def _tagged(
-        self, dice: random.Random, campaign: dict[str, Any], day: datetime.date, number: int
+        self, dice: random.Random, campaign: dict[str, Any], began_on: datetime.date, number: int
     ) -> Landing:
         tags = {name: value.format(n=number) for name, value in campaign["tags"].items()}
         if "contents" in campaign:
@@ -63,7 +63,9 @@ class Occasions:
         page = (
             self._world.page(campaign["site"], dice.choice(campaign["pages"]))
             if "pages" in campaign
-            else self._world.newest_post(day)
+            else self._world.newest_post(
+                began_on - datetime.timedelta(days=1)
+            )  # which was there in the morning
         )
         return Landing(page.path, page.title, urlencode(tags), _referrer(dice, campaign))
 

@@ -78,11 +78,7 @@ class Scene:
         return Landing(page.path, page.title)
 
     def _landings_of(self, host: str, day: datetime.date) -> tuple[Weighted[Page], Weighted[Page]]:
-        pages = [
-            page
-            for page in self.world.pages_of(self.world.site(host))
-            if page.published is None or page.published <= day
-        ]
+        pages = self.world.pages_on(day, self.world.site(host))
         told = [(page, page.popularity * (0.5 + NEW * novelty(page, day))) for page in pages]
         steady = [(page, page.popularity * (REMEMBERED if page.published else 1)) for page in pages]
         return Weighted(told), Weighted(steady)

@@ -108,7 +108,8 @@ class Traffic:
     def bot(self, dice: random.Random, site: dict[str, Any], at_us: int) -> Visit:
         """What a program asks of a site."""
         visitor = self._scene.visitors.bot(dice)
-        page = dice.choice(self.world.pages_of(site)) if dice.random() < BOTS_READ else None
+        yesterday = self._scene.days.of(at_us) - datetime.timedelta(days=1)
+        page = dice.choice(self.world.pages_on(yesterday, site)) if dice.random() < BOTS_READ else None
         return request_of_bot(dice, site, visitor, at_us, page, self.world.facts["bots"]["paths"])
 
     def missing(self, dice: random.Random, at_us: int) -> Visit:

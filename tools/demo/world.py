@@ -69,6 +69,10 @@ class World:
             return [*self.posts, *_ranked(self.facts["posts"]["evergreen"])]
         return _ranked(site["pages"])
 
+    def pages_on(self, day: datetime.date, site: dict[str, Any]) -> list[Page]:
+        """Those that are there on a day, in the end."""
+        return [page for page in self.pages_of(site) if page.published is None or page.published <= day]
+
     def page(self, host: str, path: str) -> Page:
         """A page by its path."""
         return next(page for page in self.pages_of(self.site(host)) if page.path == path)

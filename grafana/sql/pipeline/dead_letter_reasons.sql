@@ -6,7 +6,7 @@ with days as materialized (
     from installation
 )
 select reason, coalesce(nullif(site, ''), '–') as site,
-       to_char(max(newest_at) at time zone days.report_timezone, 'YYYY-MM-DD HH24:MI') as newest,
+       to_char(max(newest_at) at time zone days.report_timezone, 'YYYY-MM-DD') as newest,
        sum(hits) as hits
 from daily_ledger_reasons
 cross join days

@@ -5,16 +5,18 @@ from (
     union all
     select 2, 'Reporting time zone', report_timezone from installation
     union all
-    select 3, 'Counting since', min(day)::text from ledger
+    select 3, 'Counting since', min(day)::text from ledger having min(day) is not null
     union all
-    select 4, 'PostgreSQL', current_setting('server_version')
+    select 4, 'Version of the rules', rules::text from installation where rules is not null
     union all
-    select 5, 'Database', pg_size_pretty(database_bytes) from disk_outlook
+    select 5, 'PostgreSQL', split_part(current_setting('server_version'), ' ', 1)
     union all
-    select 6, 'Grows a day', coalesce(pg_size_pretty(greatest(database_grows_bytes, 0)), 'not known before two days')
+    select 6, 'Database', pg_size_pretty(database_bytes) from disk_outlook
+    union all
+    select 7, 'Grows a day', coalesce(pg_size_pretty(greatest(database_grows_bytes, 0)), 'not known before two days')
     from disk_outlook
     union all
-    select 7, 'Disk', pg_size_pretty(disk_free_bytes) || ' free of ' || pg_size_pretty(disk_total_bytes) from disk_outlook
+    select 8, 'Disk', pg_size_pretty(disk_free_bytes) || ' free of ' || pg_size_pretty(disk_total_bytes) from disk_outlook
 ) facts
 where exists (select from ledger)
 order by place

@@ -245,12 +245,12 @@ def test_a_job_that_another_process_left_behind_is_enqueued_anew(alone: Parts) -
 
 def test_what_is_due_is_asked_for_again_when_redis_was_emptied(alone: Parts) -> None:
     alone.schedule.ask(0)
-    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "disk", "country"]
+    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "disk", "posts", "country"]
     alone.client.flushall()
     alone.schedule.ask(ASK_AGAIN_S - 0.1)
     assert alone.queue.job_ids == []
     alone.schedule.ask(ASK_AGAIN_S)
-    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "disk", "country"]
+    assert alone.queue.job_ids == ["refresh", "upkeep", "sessions", "disk", "posts", "country"]
 
 
 def test_every_job_is_found_by_a_worker(alone: Parts) -> None:
