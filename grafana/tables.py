@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana.panels import Json, Panel, make_panel, override
+from grafana.panels import DECIMALS, Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
@@ -33,7 +33,7 @@ class Column(NamedTuple):
 def _column(column: Column, filters: tuple[str, ...]) -> Json:
     properties: Json = {"displayName": column.heading}
     if column.unit:
-        properties["unit"] = column.unit
+        properties |= {"unit": column.unit, **DECIMALS.get(column.unit, {})}
     if column.width_px:
         properties["custom.width"] = column.width_px
     if column.gauge:
@@ -42,7 +42,7 @@ def _column(column: Column, filters: tuple[str, ...]) -> Json:
         properties["color"] = {"mode": "continuous-BlPu"}
     if column.heat:
         properties |= {"custom.displayMode": "color-background-solid", "custom.minWidth": 50, "min": 0}
-        properties |= {"custom.align": "center", "color": {"mode": "continuous-BlPu"}}
+        properties |= {"custom.align": "center", "color": {"mode": "continuous-blues"}}
     if links := _links(column, filters):
         properties["links"] = links
     return override(column.field, properties)
