@@ -31,6 +31,8 @@ WHOLE_DAYS_OF_RANGE = re.compile(
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
 PERCENT = "percent"  # 12.3 is 12.3 %
+# Else a column of shares has 7 % under 6.70 %.
+DECIMALS: dict[str, Json] = {PERCENT: {"decimals": 1}}
 # Of a figure whose size asks for an action: from which value on it has which colour.
 Steps = tuple[tuple[float, str], ...]
 # The same field has the same colour everywhere; what is not here, Grafana colours by name.
@@ -135,8 +137,7 @@ def stat(
 ) -> Panel:
     """One figure: the SQL gives one row with one number; coloured from the values of ``steps`` on."""
     defaults: Json = {"unit": unit, "color": {"mode": "thresholds"}, "thresholds": _thresholds(steps)}
-    if unit == "percent":
-        defaults["decimals"] = 1
+    defaults |= DECIMALS.get(unit, {})
     return make_panel("stat", title, sql, description, width=width, options=_figure(), defaults=defaults)
 
 

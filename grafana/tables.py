@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana.panels import COLOURS, Json, Panel, make_panel, override
+from grafana.panels import COLOURS, DECIMALS, Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
@@ -38,11 +38,9 @@ class Column(NamedTuple):
 def _column(column: Column, filters: tuple[str, ...]) -> Json:
     properties: Json = {"displayName": column.heading}
     if column.unit:
-        properties["unit"] = column.unit
+        properties |= {"unit": column.unit, **DECIMALS.get(column.unit, {})}
     if width := column.width_px or (NUMBER_PX if column.unit and not column.gauge and not column.heat else 0):
         properties["custom.width"] = width
-    if column.unit == "percent":
-        properties["decimals"] = 1  # else Grafana shows 4 % beside 0.800 %
     if column.gauge:
         # 9.4's word for a gauge in a cell; newer Grafana migrates it.
         properties |= {"custom.displayMode": "basic", "min": 0}

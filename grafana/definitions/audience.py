@@ -11,30 +11,34 @@ from grafana.tables import Column, table
 SHARED = "Share: of the visitors in the list."
 GATHERED = "The last row gathers the others, so that the shares add up."
 UNKNOWN = "Unknown: the browser did not say."
-# Beside a gauge there is room for small columns only.
-NUMBERS = (VISITORS._replace(gauge=True, width_px=140), SHARE, PAGEVIEWS._replace(gauge=False, width_px=100))
+# Grafana fills gauges by the greatest number of the whole table, which is one of pageviews.
+NUMBERS = (VISITORS._replace(width_px=90), SHARE, PAGEVIEWS._replace(width_px=140))
 
 FIGURES = Row(4, [
     compared(
         "Visitors",
         "overview/visitors.sql",
         f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}",
+        width=9,
     ),
     stat(
         "Countries seen",
         "audience/countries_seen.sql",
         "Different countries with at least one pageview of a person. What is of no known country is left out.",
+        width=5,
     ),
     stat(
         "Pages a session",
         "audience/pages_a_session.sql",
         "Pageviews that have a session by the number of sessions. A session ends with its day.",
+        width=5,
     ),
     stat(
         "Single-page sessions",
         "audience/single_page_share.sql",
         "Sessions with one pageview only, of 100 sessions. Counted every few minutes.",
         unit=PERCENT,
+        width=5,
     ),
 ])  # fmt: skip
 
@@ -100,7 +104,7 @@ HOURS = Row(10, [
         "Visitors active in an hour of the reporting time zone, on average over the weekdays of the range. "
         "Hours that are still to come do not count. Someone who stays is active in several hours: never add them.",
         [
-            Column("weekday", "Hour of the day", width_px=120),
+            Column("weekday", "Weekday", width_px=120),
             *(Column(f"hour_{hour:02}", str(hour), COUNT, heat=True) for hour in range(24)),
         ],
     ),

@@ -8,7 +8,7 @@ from grafana.panels import COUNT, PERCENT, compared, stat
 from grafana.tables import Column, table
 
 SESSIONS = "Sessions: those of a day in which it happened, summed over days."
-EVENTS_COLUMN = Column("events", "Events", COUNT, width_px=200, gauge=True)
+EVENTS_COLUMN = Column("events", "Events", COUNT, width_px=150, gauge=True)
 SESSIONS_COLUMN = Column("sessions", "Sessions", COUNT, width_px=110)
 
 FIGURES = Row(4, [
@@ -50,7 +50,7 @@ LISTS = Row(15, [
         f"The 1,000 most frequent events. {SESSIONS} Conversion: those sessions, of 100 visitors of the same days "
         "and sites, whether or not these could have done it. Events without a session are in no conversion.",
         [EVENT, EVENTS_COLUMN, SESSIONS_COLUMN, Column("conversion", "Conversion", PERCENT, width_px=110)],
-        width=12,
+        width=10,
     ),
     table(
         "Properties of events",
@@ -58,13 +58,13 @@ LISTS = Row(15, [
         "The 1,000 most frequent values of properties. An event counts once for each of its properties: never add "
         f"over them. {SESSIONS}",
         [
-            EVENT._replace(width_px=110),
-            Column("property", "Property", width_px=90),
+            EVENT._replace(width_px=150),
+            Column("property", "Property", width_px=130),
             Column("value", "Value"),
             EVENTS_COLUMN._replace(width_px=130),
             SESSIONS_COLUMN,
         ],
-        width=12,
+        width=14,
     ),
 ])  # fmt: skip
 

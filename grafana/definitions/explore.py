@@ -49,9 +49,10 @@ ABOUT = Row(4, [
         width=8,
     ),
     text(
-        "Where the figures come from",
+        "What is counted",
         "With a filter, figures are counted anew from the **single hits**, which are kept for `RETENTION_DAYS` days. "
-        "With none but sites they come from the rollups, which stay. A question may take 5 s.",
+        "With none but sites they come from the rollups, which stay. "
+        "A question that takes longer than 5 s is ended: choose a shorter range.",
         "What is counted here, and from what.",
         width=8,
     ),
@@ -157,7 +158,11 @@ MORE = Row(12, [
         "Events",
         "events",
         "The 100 most frequent custom events, on pages and by people that the filters leave.",
-        [EVENT, Column("events", "Events", COUNT, width_px=130, gauge=True), Column("sessions", "Sessions", COUNT)],
+        [
+            EVENT,
+            Column("events", "Events", COUNT, width_px=130, gauge=True),
+            Column("sessions", "Sessions", COUNT, width_px=110),
+        ],
         width=10,
     ),
 ])  # fmt: skip
