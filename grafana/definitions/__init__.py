@@ -6,8 +6,9 @@ from grafana.definitions.missing import MISSING
 from grafana.definitions.overview import OVERVIEW
 from grafana.definitions.pages import PAGES
 from grafana.definitions.pipeline import PIPELINE
+from grafana.definitions.realtime import REALTIME
 from grafana.definitions.sources import SOURCES
 
-DASHBOARDS: tuple[Dashboard, ...] = (OVERVIEW, PAGES, SOURCES, MISSING, BOTS, PIPELINE)
+DASHBOARDS: tuple[Dashboard, ...] = (OVERVIEW, PAGES, SOURCES, MISSING, BOTS, REALTIME, PIPELINE)
 
 __all__ = ["DASHBOARDS"]

@@ -1,0 +1,121 @@
+"""``realtime``: who is here now. Asked of single hits, of the last 30 minutes whatever range is chosen."""
+
+from __future__ import annotations
+
+from grafana.curves import time_series
+from grafana.dashboard import Dashboard, Row
+from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, SECONDS_AGO, SOURCE, TITLE, VISITORS
+from grafana.definitions.overview import CREDIT
+from grafana.panels import COUNT, SECONDS, Panel, bars, compared, stat
+from grafana.tables import Column, table
+from grafana.variables import SITE, TRAFFIC
+
+NOW = (
+    "The last 30 minutes up to now, whatever range is chosen: the current minute, which is not over, and the 29 "
+    "before it. Of the chosen traffic; the owner's own visits are left out."
+)
+PEOPLE = VISITORS._replace(heading="Visitors", width_px=90)
+VIEWS = PAGEVIEWS._replace(width_px=120)
+
+
+def _up_to_now(panel: Panel) -> Panel:
+    # A panel's own range: else a longer one of the dashboard would squeeze its bars into a corner.
+    return Panel(panel.width, {**panel.body, "timeFrom": "30m", "hideTimeOverride": True})
+
+
+FIGURES = Row(5, [
+    compared(
+        "People now",
+        "realtime/people_now.sql",
+        "Different sessions with a pageview in the last 5 minutes, whatever range is chosen. Pageviews without a "
+        "session, such as under a privacy signal, are of nobody in particular: they stand below.",
+        good="neither",
+        width=8,
+    ),
+    compared(
+        "Pageviews in the last 30 minutes",
+        "realtime/pageviews.sql",
+        f"Pages loaded, and by how many different sessions. {NOW}",
+        good="neither",
+        width=8,
+    ),
+    stat(
+        "Last hit, ago",
+        "realtime/last_hit.sql",
+        "How long ago the newest hit of the chosen traffic came, pageview or event, whatever range is chosen.",
+        unit=SECONDS,
+        width=8,
+    ),
+])  # fmt: skip
+
+MINUTES = Row(9, [
+    _up_to_now(time_series(
+        "By minute",
+        "realtime/minutes.sql",
+        "Each bar is a minute and stands at its beginning; the hollow one is not over. Pageviews, and before them the "
+        f"sessions of the minute: someone who stays is in several. {NOW}",
+        names={
+            "pageviews": "Pageviews",
+            "pageviews_open": "Pageviews, so far",
+            "visitors": "Visitors",
+            "visitors_open": "Visitors, so far",
+        },
+        drawn="bars",
+        width=24,
+    )),
+])  # fmt: skip
+
+PAGES = Row(12, [
+    table(
+        "What they read",
+        "realtime/pages.sql",
+        f"The 50 pages with the most pageviews. {NOW} Last: how long ago the newest of them came.",
+        [HOST, PATH, TITLE, VIEWS, PEOPLE, SECONDS_AGO],
+        width=16,
+    ),
+    table(
+        "From where",
+        "realtime/sources.sql",
+        f"The 50 sources with the most pageviews. Direct: no referrer, or the site itself. {NOW}",
+        [SOURCE, CHANNEL, VIEWS, PEOPLE],
+        width=8,
+    ),
+])  # fmt: skip
+
+WHO = Row(10, [
+    table(
+        "Countries",
+        "realtime/countries.sql",
+        f"Visitors and pageviews of each country. Unknown: the address is in no country's range. {NOW}",
+        [Column("flag", " ", width_px=50), Column("name", "Country"), PEOPLE, VIEWS],
+        width=8,
+    ),
+    bars(
+        "Devices",
+        "realtime/devices.sql",
+        f"Pageviews by device. {NOW}",
+        width=6,
+    ),
+    table(
+        "Events",
+        "realtime/events.sql",
+        f"The 50 custom events that came most often; sessions: different ones. {NOW}",
+        [
+            Column("event", "Event"),
+            Column("events", "Events", COUNT, width_px=120, gauge=True),
+            Column("sessions", "Sessions", COUNT, width_px=90),
+            SECONDS_AGO,
+        ],
+        width=10,
+    ),
+])  # fmt: skip
+
+REALTIME = Dashboard(
+    uid="realtime",
+    title="Realtime",
+    description="Who is here now, and what they read: the last 30 minutes.",
+    rows=[FIGURES, MINUTES, PAGES, WHO, CREDIT],
+    variables=(SITE, TRAFFIC),
+    refresh="5s",
+    begin="now-30m",
+)
