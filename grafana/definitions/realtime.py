@@ -52,7 +52,7 @@ MINUTES = Row(9, [
     _up_to_now(time_series(
         "By minute",
         "realtime/minutes.sql",
-        "Each bar is a minute and stands at its beginning; the hollow one is not over. Pageviews, and before them the "
+        "Each bar is a minute and stands at its beginning; the hollow one is not over. Pageviews, before them the "
         f"sessions of the minute: someone who stays is in several. {NOW}",
         names={
             "pageviews": "Pageviews",

@@ -79,7 +79,8 @@ def test_what_they_read(live: Database) -> None:
     assert (notes["path"], notes["title"], notes["pageviews"], notes["visitors"]) == ("/notes", "Notes", 3, 2)
     assert (home["path"], home["title"], home["page_address"]) == ("/", "Home", f"https://{BLOG}/")
     assert (cart["host"], cart["title"]) == (SHOP, "–")
-    assert 20 <= home["seconds_ago"] < notes["seconds_ago"] < 120 < 720 <= cart["seconds_ago"]
+    assert 20 <= home["seconds_ago"] < notes["seconds_ago"] < 300
+    assert cart["seconds_ago"] >= 720
 
 
 def test_from_where_and_which_countries(live: Database) -> None:
