@@ -25,6 +25,7 @@ NO_DATA = "No data yet"
 WHOLE_DAYS = "Covers every day that the chosen range touches, each as a whole."
 COUNT = "locale"  # Grafana's unit for a number with separators: 12,345
 SECONDS = "s"
+PERCENT = "percent"  # 12.3 is 12.3 %
 # Of a figure whose size asks for an action: from which value on it has which colour.
 Steps = tuple[tuple[float, str], ...]
 # Of a comparison: whether more than before is good.

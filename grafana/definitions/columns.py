@@ -1,6 +1,6 @@
 """Columns that several tables have: the same field looks the same everywhere."""
 
-from grafana.panels import COUNT, SECONDS
+from grafana.panels import COUNT, PERCENT, SECONDS
 from grafana.tables import Column
 
 HOST = Column("host", "Host", width_px=180)
@@ -12,4 +12,9 @@ REFERRER = Column("referrer", "Referrer", link="referrer_address", link_title="O
 SESSIONS = Column("sessions", "Sessions", COUNT, width_px=150, gauge=True)
 PAGEVIEWS = Column("pageviews", "Pageviews", COUNT, width_px=150, gauge=True)
 VISITORS = Column("visitors", "Visitors", COUNT, width_px=110)
+SHARE = Column("share", "Share", PERCENT, width_px=80)
+UTM_CAMPAIGN = Column("utm_campaign", "Campaign", explore="campaign")
+UTM_SOURCE = Column("utm_source", "Source of the link")
+UTM_MEDIUM = Column("utm_medium", "Medium")
+EVENT = Column("event", "Event")
 SECONDS_AGO = Column("seconds_ago", "Last, ago", SECONDS, width_px=90)

@@ -4,8 +4,9 @@ from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, REFERRER, SOURCE, TITLE, VISITORS
+from grafana.definitions.credit import CREDIT
 from grafana.definitions.phrases import COMPARED, HUMAN, SUMMED
-from grafana.panels import compared, stat, text
+from grafana.panels import compared, stat
 from grafana.tables import Column, table
 
 FIGURES = Row(4, [
@@ -96,17 +97,6 @@ SOURCES = Row(12, [
         "The 100 pairs with the most pageviews. Hits with a source only.",
         [SOURCE, REFERRER, HOST, PATH, TITLE, PAGEVIEWS, VISITORS],
         width=16,
-    ),
-])  # fmt: skip
-
-CREDIT = Row(2, [
-    text(
-        "",
-        "Countries: [IP Geolocation by DB-IP](https://db-ip.com), "
-        "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). "
-        "Where a licence key of MaxMind is set instead: This product includes GeoLite Data created by MaxMind, "
-        "available from [https://www.maxmind.com](https://www.maxmind.com).",
-        "Where the countries come from; both licences ask for this.",
     ),
 ])  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, SECONDS_AGO, SOURCE, TITLE, VISITORS
-from grafana.definitions.overview import CREDIT
+from grafana.definitions.credit import CREDIT
 from grafana.panels import COUNT, SECONDS, Panel, bars, compared, stat
 from grafana.tables import Column, table
 from grafana.variables import SITE, TRAFFIC

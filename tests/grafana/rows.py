@@ -97,7 +97,7 @@ STATEMENTS = [
 
 def make_hit(number: int, day: int, who: str | None, **differing: Any) -> Hit:
     """A hit at noon of a day of March 2024; ``who`` tells sessions apart, None: no session."""
-    return make_hit_at(number, datetime(2024, 3, day, 12, number, tzinfo=ZONE), who, **differing)
+    return make_hit_at(number, datetime(2024, 3, day, 12, number % 60, tzinfo=ZONE), who, **differing)
 
 
 def make_hit_at(number: int, at: datetime, who: str | None, **differing: Any) -> Hit:

@@ -1,0 +1,110 @@
+"""``audience``: who came: countries, devices, browsers, systems, languages, screens, and when."""
+
+from grafana.country_map import country_map
+from grafana.dashboard import Dashboard, Row
+from grafana.definitions.columns import PAGEVIEWS, SHARE, VISITORS
+from grafana.definitions.credit import CREDIT
+from grafana.definitions.phrases import COMPARED, SUMMED
+from grafana.panels import COUNT, PERCENT, Panel, compared, stat
+from grafana.tables import Column, table
+
+SHARED = "Share: of the visitors in the list."
+GATHERED = "The last row gathers the others, so that the shares add up."
+UNKNOWN = "Unknown: the browser did not say."
+# Beside a gauge there is room for small columns only.
+NUMBERS = (VISITORS._replace(gauge=True, width_px=140), SHARE, PAGEVIEWS._replace(gauge=False, width_px=100))
+
+FIGURES = Row(4, [
+    compared(
+        "Visitors",
+        "overview/visitors.sql",
+        f"{SUMMED} A visitor is a distinct session of a day. {COMPARED}",
+    ),
+    stat(
+        "Countries seen",
+        "audience/countries_seen.sql",
+        "Different countries with at least one pageview of a person. What is of no known country is left out.",
+    ),
+    stat(
+        "Pages a session",
+        "audience/pages_a_session.sql",
+        "Pageviews that have a session by the number of sessions. A session ends with its day.",
+    ),
+    stat(
+        "Single-page sessions",
+        "audience/single_page_share.sql",
+        "Sessions with one pageview only, of 100 sessions. Counted every few minutes.",
+        unit=PERCENT,
+    ),
+])  # fmt: skip
+
+COUNTRIES = Row(18, [
+    country_map(
+        "Countries",
+        "overview/countries_map.sql",
+        f"Visitors of each country. {SUMMED} Dots are countries too small for a shape. "
+        "Hits of an unknown country are in the list only.",
+        value="visitors",
+        heading="Visitors",
+        width=14,
+    ),
+    table(
+        "All countries",
+        "audience/countries.sql",
+        f"Visitors and pageviews of each country. {SUMMED} {SHARED} "
+        "Unknown: the address is in no country's range. A click on a name explores it.",
+        [
+            Column("flag", " ", width_px=50),
+            Column("name", "Country", explore="country", explore_field="country"),
+            *NUMBERS,
+        ],
+        width=10,
+    ),
+])  # fmt: skip
+
+
+def _list(title: str, sql: str, column: Column, more: str = "") -> Panel:
+    description = f"Visitors and pageviews of people. {SUMMED} {SHARED} {UNKNOWN}"
+    return table(title, f"audience/{sql}.sql", f"{description} {more}".rstrip(), [column, *NUMBERS], width=8)
+
+
+BROWSERS = Row(13, [
+    _list("Browsers", "browsers", Column("browser", "Browser"), GATHERED),
+    _list("Operating systems", "systems", Column("os", "System"), GATHERED),
+    _list("Devices", "devices", Column("device", "Device", explore="device"), "A click on a kind explores it."),
+])  # fmt: skip
+
+LANGUAGES = Row(13, [
+    _list(
+        "Languages",
+        "languages",
+        Column("language", "Language"),
+        f"The first language that the browser asks for. {GATHERED}",
+    ),
+    _list(
+        "Screens",
+        "screens",
+        Column("screen", "Screen"),
+        "A screen's class, named by its commonest size: 390x844 is most telephones.",
+    ),
+])  # fmt: skip
+
+HOURS = Row(10, [
+    table(
+        "When people come: hours of the week",
+        "audience/hours_of_the_week.sql",
+        "Visitors active in an hour of the reporting time zone, on average over the weekdays of the range. "
+        "Hours that are still to come do not count. Someone who stays is active in several hours: never add them.",
+        [
+            Column("weekday", "Hour of the day", width_px=120),
+            *(Column(f"hour_{hour:02}", str(hour), COUNT, heat=True) for hour in range(24)),
+        ],
+    ),
+])  # fmt: skip
+
+AUDIENCE = Dashboard(
+    uid="audience",
+    title="Audience",
+    description="Who came: countries, devices, browsers, systems, languages, screens, and at which hours.",
+    rows=[FIGURES, COUNTRIES, HOURS, BROWSERS, LANGUAGES, CREDIT],
+)
