@@ -361,15 +361,6 @@ def test_the_first_pairs_of_many(database: Database, often: int) -> None:
     ) == Counter(plain)
 
 
-def test_missing_pages(filled: Database) -> None:
-    expected = counted(filled, "count(*) filter (where status in (404, 410))")
-    assert figure(filled, "missing", "Pageviews of missing pages") == expected == 2
-    assert figure(filled, "missing", "Missing pages") == 2
-    rows = shown(filled, "missing", "Missing pages, and what led there").rows
-    assert [(row["path"], row["referrer"], row["last_day"]) for row in rows] == [
-        ("/gone", "–", "2024-03-12"), ("/lost", "https://search.example/", "2024-03-10")]  # fmt: skip
-
-
 def test_bots_and_owner(filled: Database) -> None:
     for title, column in (("Hits of bots", "is_bot"), ("The owner's own hits", "is_me")):
         expected = counted(filled, f"count(*) filter (where {column})", human=False)
