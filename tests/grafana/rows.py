@@ -59,6 +59,8 @@ HITS: list[tuple[int, str | None, dict[str, Any]]] = [
     (12, "f", {"site": SHOP, "host": "www." + SHOP, "country": "US", "path": "/cart", **SEARCH}),
     (12, "g", {"site": SHOP, "host": "www." + SHOP, "country": "US", "path": "/cart"}),
     (13, "a", {"country": "DE"}),
+    (10, "ai", {"path": "/notes", "is_bot": True, "bot_name": "GPTBot", "bot_class": "AI"}),
+    (12, "bot", {"path": "/notes", "is_bot": True, "bot_name": "crawler", "bot_class": "search"}),
 ]
 
 HUMAN = "event = 'pageview' and not is_bot and not is_me"

@@ -361,18 +361,6 @@ def test_the_first_pairs_of_many(database: Database, often: int) -> None:
     ) == Counter(plain)
 
 
-def test_bots_and_owner(filled: Database) -> None:
-    for title, column in (("Hits of bots", "is_bot"), ("The owner's own hits", "is_me")):
-        expected = counted(filled, f"count(*) filter (where {column})", human=False)
-        assert figure(filled, "bots", title) == expected == 1
-
-
-def test_bots_by_name_and_kind(filled: Database) -> None:
-    (bot,) = shown(filled, "bots", "Bots").rows
-    assert bot == {"bot_name": "crawler", "bot_class": "search", "bot_hits": 1}
-    assert shown(filled, "bots", "Kinds of bots").rows == [{"bot_class": "search", "bot_hits": 1}]
-
-
 def test_where_sessions_began_and_ended(filled: Database) -> None:
     entries = {row["path"]: row for row in shown(filled, "pages", "Entry pages").rows}
     exits = {row["path"]: row for row in shown(filled, "pages", "Exit pages").rows}
