@@ -6,7 +6,7 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH
 from grafana.definitions.phrases import COMPARED
-from grafana.panels import COUNT, PERCENT, bars, compared, stat, text
+from grafana.panels import COUNT, PERCENT, bars, compared, text
 from grafana.tables import Column, table
 
 LEFT = "Left out of every figure about people."
@@ -18,18 +18,19 @@ DAILY = "Each point is a day of the reporting time zone and stands at its beginn
 HITS = Column("bot_hits", "Hits", COUNT, width_px=150, gauge=True)
 LAST_DAY = Column("last_day", "Last seen", width_px=100)
 
-FIGURES = Row(4, [
+FIGURES = Row(5, [
     compared(
         "Hits of bots",
         "bots/bot_hits.sql",
         f"Hits of programs, told by their User-Agent; all events. {LEFT} {COMPARED}",
         good="neither",
     ),
-    stat(
+    compared(
         "Share of bots",
         "bots/share.sql",
         "How many of a hundred hits, of bots and people, are of bots; all events. The owner's own are left out, but "
         "those that are a bot's too.",
+        good="neither",
         unit=PERCENT,
     ),
     compared(

@@ -1,6 +1,6 @@
 """Columns that several tables have: the same field looks the same everywhere."""
 
-from grafana.panels import COUNT, PERCENT, SECONDS
+from grafana.panels import COUNT, PERCENT
 from grafana.tables import Column
 
 HOST = Column("host", "Host", width_px=180)
@@ -17,4 +17,5 @@ UTM_CAMPAIGN = Column("utm_campaign", "Campaign", explore="campaign")
 UTM_SOURCE = Column("utm_source", "Source of the link")
 UTM_MEDIUM = Column("utm_medium", "Medium")
 EVENT = Column("event", "Event")
-SECONDS_AGO = Column("seconds_ago", "Last, ago", SECONDS, width_px=90)
+# Words: beside a number of seconds Grafana would draw the gauges of the table by the largest of both.
+AGO = Column("ago", "Last, ago", width_px=80)

@@ -6,14 +6,14 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, REFERRER
 from grafana.definitions.phrases import COMPARED
-from grafana.panels import COUNT, PERCENT, compared, stat
+from grafana.panels import COUNT, PERCENT, compared
 from grafana.tables import Column, table
 
 KNOWN = "Status 404 or 410, told by the page or recognised by its title."
 OWN = "Own: by a link on a page of the same host or site, which the owner can mend himself."
 PAGE = PATH._replace(explore="page")
 
-FIGURES = Row(4, [
+FIGURES = Row(5, [
     compared(
         "Pageviews of missing pages",
         "missing/pageviews.sql",
@@ -22,10 +22,11 @@ FIGURES = Row(4, [
         good="fewer",
         width=8,
     ),
-    stat(
+    compared(
         "Share of all pageviews",
         "missing/share.sql",
         f"How many of a hundred pageviews of people ended on a page that is not there. {KNOWN}",
+        good="neither",
         unit=PERCENT,
         width=8,
     ),
@@ -63,7 +64,7 @@ WORKLIST = Row(16, [
             PAGEVIEWS,
             Column("change", "Against before", width_px=150),
             REFERRER._replace(heading="Linked from"),
-            Column("own_pageviews", "By own links", COUNT, width_px=100),
+            Column("own_pageviews", "By own links", COUNT, width_px=115),
             Column("first_day", "First seen", width_px=100),
             Column("last_day", "Last seen", width_px=100),
         ],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import CHANNEL, HOST, PAGEVIEWS, PATH, SECONDS_AGO, SOURCE, TITLE, VISITORS
+from grafana.definitions.columns import AGO, CHANNEL, HOST, PAGEVIEWS, PATH, SOURCE, TITLE, VISITORS
 from grafana.definitions.credit import CREDIT
-from grafana.panels import COUNT, SECONDS, Panel, bars, compared, stat
+from grafana.panels import COUNT, SECONDS, Panel, bars, compared
 from grafana.tables import Column, table
 from grafana.variables import SITE, TRAFFIC
 
@@ -39,10 +39,12 @@ FIGURES = Row(5, [
         good="neither",
         width=8,
     ),
-    stat(
+    compared(
         "Last hit, ago",
         "realtime/last_hit.sql",
-        "How long ago the newest hit of the chosen traffic came, pageview or event, whatever range is chosen.",
+        "How long ago the newest hit of the chosen traffic came, pageview or event, and to which site; whatever "
+        "range is chosen.",
+        good="neither",
         unit=SECONDS,
         width=8,
     ),
@@ -70,7 +72,7 @@ PAGES = Row(12, [
         "What they read",
         "realtime/pages.sql",
         f"The 50 pages with the most pageviews. {NOW} Last: how long ago the newest of them came.",
-        [HOST, PATH, TITLE, VIEWS, PEOPLE, SECONDS_AGO],
+        [HOST, PATH, TITLE, VIEWS, PEOPLE, AGO],
         width=16,
     ),
     table(
@@ -104,7 +106,7 @@ WHO = Row(10, [
             Column("event", "Event"),
             Column("events", "Events", COUNT, width_px=120, gauge=True),
             Column("sessions", "Sessions", COUNT, width_px=90),
-            SECONDS_AGO,
+            AGO,
         ],
         width=10,
     ),

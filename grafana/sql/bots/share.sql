@@ -1,4 +1,5 @@
--- bots/share.sql: which part of the hits of bots and people is of bots, in per cent. Without a hit: no row.
+-- bots/share.sql: which part of the hits of bots and people is of bots, in per cent, and of how many. Without a hit:
+-- no row.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -16,7 +17,8 @@ with days as materialized (
     where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site in ($site))
 )
-select 100.0 * bot_hits / (bot_hits + pageviews + events) as share
+select 100.0 * bot_hits / (bot_hits + pageviews + events) as share,
+       'of ' || to_char(bot_hits + pageviews + events, 'FM999,999,999,990') || ' hits' as change
 from traffic
 cross join others
 where bot_hits + pageviews + events > 0

@@ -15,6 +15,7 @@ with days as materialized (
     order by events desc, event
     limit 50
 )
-select event, events, sessions, greatest(0, floor(extract(epoch from now() - last_at))) as seconds_ago
+select event, events, sessions, case when last_at > now() - interval '1 minute' then greatest(0, floor(extract(epoch from now() - last_at))) || ' s'
+            else floor(extract(epoch from now() - last_at) / 60) || ' min' end as ago
 from found
 order by events desc, event

@@ -22,7 +22,8 @@ with days as materialized (
     limit 50
 )
 select first.host, first.path, coalesce(t.title, '–') as title, first.pageviews, first.visitors,
-       greatest(0, floor(extract(epoch from now() - first.last_at))) as seconds_ago,
+       case when first.last_at > now() - interval '1 minute' then greatest(0, floor(extract(epoch from now() - first.last_at))) || ' s'
+            else floor(extract(epoch from now() - first.last_at) / 60) || ' min' end as ago,
        'https://' || first.host || regexp_replace(replace(
            regexp_replace(first.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
        ) as page_address

@@ -12,6 +12,6 @@ with days as materialized (
       and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
       and ('__all__' in ($site) or site in ($site))
 )
-select pageviews, 'by ' || to_char(visitors, 'FM999,999,990') || ' visitors' as change
+select pageviews, 'by ' || to_char(visitors, 'FM999,999,990') || case visitors when 1 then ' visitor' else ' visitors' end as change
 from found
 where exists (select from daily_traffic where '__all__' in ($site) or site in ($site))

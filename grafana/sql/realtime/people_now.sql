@@ -15,6 +15,6 @@ with days as materialized (
 )
 select people,
        case when anonymous = 0 then 'all with a session'
-            else '+ ' || to_char(anonymous, 'FM999,999,990') || ' pageviews without a session' end as change
+            else '+ ' || to_char(anonymous, 'FM999,999,990') || case anonymous when 1 then ' pageview' else ' pageviews' end || ' without a session' end as change
 from found
 where exists (select from daily_traffic where '__all__' in ($site) or site in ($site))
