@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from grafana.expand import expand
 from grafana.variables import ALL
 from tests.conftest import Database, cloned
-from tests.grafana.rows import BLOG, SHOP, ZONE, fill_now, make_hit_at, set_zone, store
+from tests.grafana.dashboards import panels_with_data
+from tests.grafana.rows import BEGIN, BLOG, END, SHOP, ZONE, fill_now, make_hit_at, set_zone, store
 from tests.grafana.test_panels import FILES, chosen, panel_named, run
 from tools.servers import Postgres
 
@@ -166,3 +168,26 @@ def test_both_days_are_read_right_after_midnight(database: Database) -> None:
     )
     assert shown(database, "People now")[0]["people"] == 2
     assert 20 <= shown(database, "Last hit, ago")[0]["seconds"] < 300
+
+
+def test_no_panel_reads_the_whole_day(live: Database) -> None:
+    """Of a large day: this one is small, so the planner is told what it would choose there."""
+    for panel in panels_with_data(FILES["realtime"]):
+        sql = expand(panel["targets"][0]["rawSql"], chosen(FILES["realtime"]), BEGIN, END)
+        with live.connect("grafana_explorer") as connection:
+            connection.execute("set enable_seqscan = off")
+            plan = "\n".join(line for (line,) in connection.execute("explain " + sql))
+        today = f"d{datetime.now(ZONE):%Y%m%d}_received"
+        assert f"Bitmap Index Scan on {today}" in plan, panel["title"]
+
+
+def test_a_closed_day_has_no_such_index(database: Database) -> None:
+    found = "select count(*) from pg_indexes where schemaname = 'hits_days' and indexdef like %s"
+    with database.connect() as connection:
+        (before,), (open_days,) = (
+            connection.execute(found, [like]).fetchone() or (0,)
+            for like in ("%brin (received_at)%", "%_identity%")
+        )
+        assert before == open_days > 0
+        connection.execute("select close_hits_day(current_date)")
+        assert connection.execute(found, ["%brin (received_at)%"]).fetchone() == (before - 1,)
