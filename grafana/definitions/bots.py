@@ -15,8 +15,8 @@ KINDS = (
     "links, monitors, tools (programs and libraries), scrapers (all others). –: of no known kind."
 )
 DAILY = "Each point is a day of the reporting time zone and stands at its beginning."
-HITS = Column("bot_hits", "Hits", COUNT, width_px=150, gauge=True)
-LAST_DAY = Column("last_day", "Last seen", width_px=100)
+HITS = Column("bot_hits", "Hits", COUNT, width_px=100, gauge=True)
+LAST_DAY = Column("last_day", "Last seen", width_px=95)
 
 FIGURES = Row(5, [
     compared(
@@ -71,15 +71,15 @@ WHO = Row(14, [
         "Bots",
         "bots/bots.sql",
         f"The 1,000 bots with the most hits; all events. –: without a name. {KINDS}",
-        [Column("bot_name", "Bot"), Column("bot_class", "Kind", width_px=90), HITS, LAST_DAY],
-        width=10,
+        [Column("bot_name", "Bot"), Column("bot_class", "Kind", width_px=70), HITS, LAST_DAY],
+        width=11,
     ),
     table(
         "What they read",
         "bots/pages.sql",
         "The 1,000 pages with the most hits of bots; all events.",
-        [HOST, PATH, HITS, LAST_DAY],
-        width=14,
+        [HOST._replace(width_px=110), PATH, HITS, LAST_DAY],
+        width=13,
     ),
 ])  # fmt: skip
 
@@ -99,7 +99,7 @@ AI = Row(9, [
     ),
 ])  # fmt: skip
 
-LEFT_OUT = Row(11, [
+LEFT_OUT = Row(10, [
     table(
         "Left out, and why",
         "bots/left_out.sql",
@@ -113,28 +113,30 @@ LEFT_OUT = Row(11, [
             Column("site", "Site", width_px=160),
             Column("requests", "Requests", COUNT, width_px=130, gauge=True),
         ],
-        width=14,
     ),
+])  # fmt: skip
+
+LEFT_OUT_OVER_TIME = Row(7, [
     time_series(
         "Left out over time",
         "bots/left_out_over_time.sql",
         f"Requests that the pixel did not count, by reason, one upon the other. {DAILY}",
         drawn="bars",
         stacked=True,
-        width=10,
+        width=24,
     ),
 ])  # fmt: skip
 
-SITES = Row(9, [
+SITES = Row(10, [
     table(
         "Sites",
         "bots/sites.sql",
         "Hits of bots and of the owner (all events) beside the pageviews of people, by site.",
         [
             Column("site", "Site"),
-            HITS._replace(heading="Hits of bots"),
-            Column("owner_hits", "The owner's own hits", COUNT, width_px=160),
-            PAGEVIEWS,
+            HITS._replace(heading="Bots", gauge=False, width_px=80),
+            Column("owner_hits", "Owner's", COUNT, width_px=80),
+            PAGEVIEWS._replace(width_px=90, gauge=False),
         ],
         width=12,
     ),
@@ -157,5 +159,5 @@ BOTS = Dashboard(
     uid="bots",
     title="Bots and owner",
     description="Who else reads, what they read, and what is left out of every figure about people.",
-    rows=[FIGURES, OVER_TIME, WHO, AI, LEFT_OUT, SITES],
+    rows=[FIGURES, OVER_TIME, WHO, AI, LEFT_OUT, LEFT_OUT_OVER_TIME, SITES],
 )

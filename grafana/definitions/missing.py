@@ -49,7 +49,7 @@ OVER_TIME = Row(7, [
     ),
 ])  # fmt: skip
 
-WORKLIST = Row(16, [
+WORKLIST = Row(14, [
     table(
         "What to mend",
         "missing/worklist.sql",
@@ -58,26 +58,26 @@ WORKLIST = Row(16, [
         "after the last missing one on which people saw the page. Quiet: nobody has asked for it for 7 days or more. "
         f"Linked from: the referrer that led there most often, in the range; –: none. {OWN}",
         [
-            HOST,
+            HOST._replace(width_px=140),
             PAGE,
-            Column("status", "Status", width_px=150),
-            PAGEVIEWS,
-            Column("change", "Against before", width_px=150),
+            Column("status", "Status", width_px=135),
+            PAGEVIEWS._replace(width_px=120),
+            Column("change", "Against before", width_px=130),
             REFERRER._replace(heading="Linked from"),
-            Column("own_pageviews", "By own links", COUNT, width_px=115),
+            Column("own_pageviews", "By own links", COUNT, width_px=110),
             Column("first_day", "First seen", width_px=100),
             Column("last_day", "Last seen", width_px=100),
         ],
     ),
 ])  # fmt: skip
 
-LINKS = Row(16, [
+LINKS = Row(14, [
     table(
         "Who links to missing pages",
         "missing/missing_pages.sql",
         f"The 1,000 pairs of missing page and referrer with the most pageviews. –: no referrer. {OWN}",
         [
-            HOST,
+            HOST._replace(width_px=140),
             PAGE,
             REFERRER,
             Column("whose", "Whose link", width_px=110),

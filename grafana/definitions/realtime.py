@@ -6,7 +6,7 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import AGO, CHANNEL, HOST, PAGEVIEWS, PATH, SOURCE, TITLE, VISITORS
 from grafana.definitions.credit import CREDIT
-from grafana.panels import COUNT, SECONDS, Panel, bars, compared
+from grafana.panels import COUNT, SECONDS, Panel, compared
 from grafana.tables import Column, table
 from grafana.variables import SITE, TRAFFIC
 
@@ -14,8 +14,8 @@ NOW = (
     "The last 30 minutes up to now, whatever range is chosen: the current minute, which is not over, and the 29 "
     "before it. Of the chosen traffic; the owner's own visits are left out."
 )
-PEOPLE = VISITORS._replace(heading="Visitors", width_px=90)
-VIEWS = PAGEVIEWS._replace(width_px=120)
+PEOPLE = VISITORS._replace(heading="Visitors", width_px=80)
+VIEWS = PAGEVIEWS._replace(width_px=110)
 
 
 def _up_to_now(panel: Panel) -> Panel:
@@ -50,7 +50,7 @@ FIGURES = Row(5, [
     ),
 ])  # fmt: skip
 
-MINUTES = Row(9, [
+MINUTES = Row(8, [
     _up_to_now(time_series(
         "By minute",
         "realtime/minutes.sql",
@@ -67,36 +67,39 @@ MINUTES = Row(9, [
     )),
 ])  # fmt: skip
 
-PAGES = Row(12, [
+PAGES = Row(11, [
     table(
         "What they read",
         "realtime/pages.sql",
         f"The 50 pages with the most pageviews. {NOW} Last: how long ago the newest of them came.",
-        [HOST, PATH, TITLE, VIEWS, PEOPLE, AGO],
-        width=16,
+        [HOST._replace(width_px=140), PATH._replace(explore="page"), TITLE, VIEWS, PEOPLE, AGO],
     ),
+])  # fmt: skip
+
+FROM = Row(10, [
     table(
         "From where",
         "realtime/sources.sql",
         f"The 50 sources with the most pageviews. Direct: no referrer, or the site itself. {NOW}",
-        [SOURCE, CHANNEL, VIEWS, PEOPLE],
-        width=8,
+        [SOURCE, CHANNEL._replace(width_px=70), VIEWS, PEOPLE],
+        width=12,
     ),
-])  # fmt: skip
-
-WHO = Row(10, [
     table(
         "Countries",
         "realtime/countries.sql",
         f"Visitors and pageviews of each country. Unknown: the address is in no country's range. {NOW}",
-        [Column("flag", " ", width_px=50), Column("name", "Country"), PEOPLE, VIEWS],
-        width=8,
+        [Column("flag", " ", width_px=50), Column("name", "Country"), VIEWS, PEOPLE],
+        width=12,
     ),
-    bars(
+])  # fmt: skip
+
+MORE = Row(8, [
+    table(
         "Devices",
         "realtime/devices.sql",
-        f"Pageviews by device. {NOW}",
-        width=6,
+        f"Pageviews and visitors by device. {NOW}",
+        [Column("device", "Device"), VIEWS, PEOPLE],
+        width=10,
     ),
     table(
         "Events",
@@ -104,11 +107,11 @@ WHO = Row(10, [
         f"The 50 custom events that came most often; sessions: different ones. {NOW}",
         [
             Column("event", "Event"),
-            Column("events", "Events", COUNT, width_px=120, gauge=True),
-            Column("sessions", "Sessions", COUNT, width_px=90),
+            Column("events", "Events", COUNT, width_px=110, gauge=True),
+            Column("sessions", "Sessions", COUNT, width_px=80),
             AGO,
         ],
-        width=10,
+        width=14,
     ),
 ])  # fmt: skip
 
@@ -116,7 +119,7 @@ REALTIME = Dashboard(
     uid="realtime",
     title="Realtime",
     description="Who is here now, and what they read: the last 30 minutes.",
-    rows=[FIGURES, MINUTES, PAGES, WHO, CREDIT],
+    rows=[FIGURES, MINUTES, PAGES, FROM, MORE, CREDIT],
     variables=(SITE, TRAFFIC),
     refresh="5s",
     begin="now-30m",

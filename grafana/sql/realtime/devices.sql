@@ -1,10 +1,10 @@
--- realtime/devices.sql: pageviews of the last 30 minutes, by device.
+-- realtime/devices.sql: pageviews and visitors of the last 30 minutes, by device.
 with days as materialized (
     select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
            (now() at time zone report_timezone)::date as last_day
     from installation
 )
-select coalesce(device, 'unknown') as device, count(*) as pageviews
+select coalesce(device, 'unknown') as device, count(*) as pageviews, count(distinct session_id) as visitors
 from explore_hits
 where day in ((select first_day from days), (select last_day from days))
   and received_at >= date_trunc('minute', now()) - interval '29 minutes'
