@@ -81,7 +81,7 @@ FROM = Row(10, [
         "From where",
         "realtime/sources.sql",
         f"The 50 sources with the most pageviews. Direct: no referrer, or the site itself. {NOW}",
-        [SOURCE, CHANNEL._replace(width_px=70), VIEWS, PEOPLE],
+        [SOURCE, CHANNEL._replace(width_px=75), VIEWS, PEOPLE],
         width=12,
     ),
     table(
