@@ -11,7 +11,7 @@ from grafana.tables import Column, table
 
 KNOWN = "Status 404 or 410, told by the page or recognised by its title."
 OWN = "Own: by a link on a page of the same host or site, which the owner can mend himself."
-PAGE = PATH._replace(explore="page")
+PAGE = PATH._replace(explore="page", explore_field="page")
 
 FIGURES = Row(5, [
     compared(

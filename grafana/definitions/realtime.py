@@ -72,7 +72,7 @@ PAGES = Row(11, [
         "What they read",
         "realtime/pages.sql",
         f"The 50 pages with the most pageviews. {NOW} Last: how long ago the newest of them came.",
-        [HOST._replace(width_px=140), PATH._replace(explore="page"), TITLE, VIEWS, PEOPLE, AGO],
+        [HOST._replace(width_px=140), PATH._replace(explore="page", explore_field="page"), TITLE, VIEWS, PEOPLE, AGO],
     ),
 ])  # fmt: skip
 
@@ -81,14 +81,24 @@ FROM = Row(10, [
         "From where",
         "realtime/sources.sql",
         f"The 50 sources with the most pageviews. Direct: no referrer, or the site itself. {NOW}",
-        [SOURCE, CHANNEL._replace(width_px=75), VIEWS, PEOPLE],
+        [
+            SOURCE._replace(explore="source", explore_field="explored"),
+            CHANNEL._replace(width_px=75, explore="channel"),
+            VIEWS,
+            PEOPLE,
+        ],
         width=12,
     ),
     table(
         "Countries",
         "realtime/countries.sql",
         f"Visitors and pageviews of each country. Unknown: the address is in no country's range. {NOW}",
-        [Column("flag", " ", width_px=50), Column("name", "Country"), VIEWS, PEOPLE],
+        [
+            Column("flag", " ", width_px=50),
+            Column("name", "Country", explore="country", explore_field="country"),
+            VIEWS,
+            PEOPLE,
+        ],
         width=12,
     ),
 ])  # fmt: skip
@@ -98,7 +108,7 @@ MORE = Row(8, [
         "Devices",
         "realtime/devices.sql",
         f"Pageviews and visitors by device. {NOW}",
-        [Column("device", "Device"), VIEWS, PEOPLE],
+        [Column("device", "Device", explore="device"), VIEWS, PEOPLE],
         width=10,
     ),
     table(

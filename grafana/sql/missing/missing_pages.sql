@@ -34,6 +34,7 @@ with days as materialized (
 select host, path, coalesce(referrer, '–') as referrer,
        case when is_own then 'own page' when referrer is not null then 'elsewhere' else '–' end as whose, pageviews,
        to_char(last_day, 'YYYY-MM-DD') as last_day,
-       page_address, case when referrer ~ '^https?://' then referrer else page_address end as referrer_address
+       page_address, host || path as page,
+       case when referrer ~ '^https?://' then referrer else page_address end as referrer_address
 from addressed
 order by pageviews desc, host, path, addressed.referrer

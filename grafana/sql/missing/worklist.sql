@@ -70,7 +70,8 @@ select host, path,
                 '–') as referrer,
        coalesce(own_pageviews, 0) as own_pageviews,
        to_char(first_seen, 'YYYY-MM-DD') as first_day, to_char(last_seen, 'YYYY-MM-DD') as last_day,
-       page_address, case when referrer ~ '^https?://' then referrer else page_address end as referrer_address
+       page_address, host || path as page,
+       case when referrer ~ '^https?://' then referrer else page_address end as referrer_address
 from addressed
 left join first_links using (page_id)
 order by rank, pageviews desc, host, path

@@ -14,7 +14,7 @@ with days as materialized (
     group by country
 )
 select coalesce(c.flag, '🏳') as flag, coalesce(c.name, found.country, 'Unknown') as name,
-       found.pageviews, found.visitors
+       found.pageviews, found.visitors, coalesce(found.country, 'XX') as country
 from found
 left join countries c on c.country = found.country
 order by found.pageviews desc, found.visitors desc, name

@@ -4,7 +4,7 @@ with days as materialized (
            (now() at time zone report_timezone)::date as last_day
     from installation
 )
-select coalesce(device, 'unknown') as device, count(*) as pageviews, count(distinct session_id) as visitors
+select coalesce(device, 'Unknown') as device, count(*) as pageviews, count(distinct session_id) as visitors
 from explore_hits
 where day in ((select first_day from days), (select last_day from days))
   and received_at >= date_trunc('minute', now()) - interval '29 minutes'

@@ -26,7 +26,8 @@ select first.host, first.path, coalesce(t.title, '–') as title, first.pageview
             else floor(extract(epoch from now() - first.last_at) / 60) || ' min' end as ago,
        'https://' || first.host || regexp_replace(replace(
            regexp_replace(first.path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-       ) as page_address
+       ) as page_address,
+       first.host || first.path as page
 from first
 join sites s using (site)
 left join pages p on p.key = row_key(s.site_id::text, first.host, first.path)

@@ -4,7 +4,8 @@ with days as materialized (
            (now() at time zone report_timezone)::date as last_day
     from installation
 )
-select coalesce(source, 'Direct') as source, channel, count(*) as pageviews, count(distinct session_id) as visitors
+select coalesce(source, 'Direct') as source, channel, count(*) as pageviews, count(distinct session_id) as visitors,
+       coalesce(source, channel) as explored
 from explore_hits
 where day in ((select first_day from days), (select last_day from days))
   and received_at >= date_trunc('minute', now()) - interval '29 minutes'
