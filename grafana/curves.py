@@ -57,7 +57,10 @@ def time_series(
         _line(field, name, field in dashed or field.endswith("_open"))
         for field, name in (names or {}).items()
     ]
-    # Whole numbers have no half a pageview on the axis.
+    # Whole numbers have no half a pageview on the axis. Up to 5 at least: of a shorter axis 9.4 would mark the
+    # halves, and write what it writes for no value.
+    if unit == COUNT:
+        custom["axisSoftMax"] = 5
     defaults = {"custom": custom, "min": 0, "unit": unit, **({"decimals": 0} if unit == COUNT else {})}
     panel = make_panel(
         "timeseries", title, sql, description, width=width, options=options,

@@ -13,7 +13,7 @@ from typing import LiteralString, NamedTuple
 REFRESH_LOCK = 0x666F6F74726F6C6C  # "footroll", as a number
 # Raise it with each migration that adds a rollup, there in `installation.rollups` too: a refresh of the version
 # before would leave the new table empty, and is refused.
-ROLLUPS_VERSION = 4
+ROLLUPS_VERSION = 5
 
 
 class Measure(NamedTuple):
@@ -115,6 +115,7 @@ ROLLUPS = (
         each="cross join lateral jsonb_each_text(props) as p (property, value)",
     ),
     Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",), of_client=True),
+    Rollup("bot_pages", ("page_id",), "is_bot", ("bot_hits",)),
     Rollup("missing", ("page_id", "referrer_id"), "is_pageview and status in (404, 410)", ("pageviews",)),
     Rollup(
         "posts",

@@ -10,10 +10,11 @@ from grafana.definitions.missing import MISSING
 from grafana.definitions.overview import OVERVIEW
 from grafana.definitions.pages import PAGES
 from grafana.definitions.pipeline import PIPELINE
+from grafana.definitions.realtime import REALTIME
 from grafana.definitions.sources import SOURCES
 
 DASHBOARDS: tuple[Dashboard, ...] = (
-    OVERVIEW, PAGES, SOURCES, AUDIENCE, CAMPAIGNS, EVENTS, MISSING, BOTS, EXPLORE, PIPELINE,
+    OVERVIEW, PAGES, SOURCES, AUDIENCE, CAMPAIGNS, EVENTS, MISSING, BOTS, REALTIME, EXPLORE, PIPELINE,
 )  # fmt: skip
 
 __all__ = ["DASHBOARDS"]

@@ -18,3 +18,5 @@ UTM_CAMPAIGN = Column("utm_campaign", "Campaign", explore="campaign")
 UTM_SOURCE = Column("utm_source", "Source of the link")
 UTM_MEDIUM = Column("utm_medium", "Medium")
 EVENT = Column("event", "Event")
+# Words: beside a number of seconds Grafana would draw the gauges of the table by the largest of both.
+AGO = Column("ago", "Last, ago", width_px=80)

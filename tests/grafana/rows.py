@@ -5,7 +5,7 @@ They go the way that hits go: the enricher's store, then a refresh of the rollup
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -61,6 +61,8 @@ HITS: list[tuple[int, str | None, dict[str, Any]]] = [
     (12, "f", {"site": SHOP, "host": "www." + SHOP, "country": "US", "path": "/cart", **SEARCH}),
     (12, "g", {"site": SHOP, "host": "www." + SHOP, "country": "US", "path": "/cart"}),
     (13, "a", {"country": "DE"}),
+    (10, "ai", {"path": "/notes", "is_bot": True, "bot_name": "GPTBot", "bot_class": "AI"}),
+    (12, "bot", {"path": "/notes", "is_bot": True, "bot_name": "crawler", "bot_class": "search"}),
 ]
 
 POSTS = [
@@ -164,3 +166,26 @@ def fill(connection: psycopg.Connection[Any]) -> None:
     put(Store(connection), *{(hit.site, hit.day): hit for hit in reversed(hits)}.values())
     for statement in STATEMENTS:
         connection.execute(statement)
+
+
+# Seconds ago, who, and what differs from HIT: for what asks about now.
+HITS_OF_NOW: list[tuple[int, str | None, dict[str, Any]]] = [
+    (20, "a", {"country": "DE", "title": "Home", **SEARCH}),
+    (30, None, {"country": "SG", "path": "/notes", **NEWS}),
+    (40, "b", {"country": "FR", "path": "/notes", "title": "Notes", **NEWS}),
+    (50, "bot", {"path": "/robots", "is_bot": True, "bot_name": "crawler", "bot_class": "search"}),
+    (60, "owner", {"is_me": True}),
+    (600, "a", {"country": "DE", "path": "/notes"}),
+    (700, "c", {"path": "/notes", "device": "mobile", "event": "signup"}),
+    (720, "d", {"site": SHOP, "host": SHOP, "country": "US", "path": "/cart"}),
+    (2_700, "e", {"country": "DE", "path": "/old"}),
+]
+
+
+def fill_now(connection: psycopg.Connection[Any], now: datetime | None = None) -> None:
+    """Store and count ``HITS_OF_NOW``, in the zone of ``now``."""
+    now = now or datetime.now(ZONE)
+    store(connection, [
+        make_hit_at(10_000 + number, now - timedelta(seconds=ago), who, **differing)
+        for number, (ago, who, differing) in enumerate(HITS_OF_NOW)
+    ])  # fmt: skip

@@ -204,3 +204,11 @@ def test_countries_are_credited_where_they_are_shown(dashboard: Json) -> None:
         assert "CC BY 4.0" in text
         assert "This product includes GeoLite Data created by MaxMind, available from" in text
         assert "(https://www.maxmind.com)" in text
+
+
+def test_an_axis_of_whole_numbers_has_no_halves(dashboard: Json) -> None:
+    """Up to 3, 9.4 marks them, and writes "No data yet" there."""
+    for panel in panels_with_data(dashboard):
+        defaults = panel["fieldConfig"]["defaults"]
+        if panel["type"] == "timeseries" and defaults.get("decimals") == 0:
+            assert defaults["custom"]["axisSoftMax"] >= 5, panel["title"]

@@ -168,11 +168,11 @@ OTHERS = {
     "batches not rolled up for 60 s": (
         "insert into rollup_pending (site, day, batch_id, hits, stored_at)"
         " values ('blog.example', current_date, 77, 1, now() - interval '2 min')",
-        "set footfall.rollups = 4; delete from rollup_pending",
+        "set footfall.rollups = 5; delete from rollup_pending",
     ),
     "batches that wait have other hits than they say": (
         "insert into rollup_pending (site, day, batch_id, hits) values ('blog.example', current_date, 77, 1)",
-        "set footfall.rollups = 4; delete from rollup_pending",
+        "set footfall.rollups = 5; delete from rollup_pending",
     ),
     "entry and exit pages not counted for 3600 s": (
         "insert into sessions_pending (site_id, day, marked_at)"

@@ -1,12 +1,19 @@
--- bots/bot_hits.sql: hits of bots, all events.
+-- bots/bot_hits.sql: hits of bots, all events, and how it compares with as many days before.
 with days as materialized (
-    select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
-           ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
-    from installation
+    select d.*, (select min(day) from daily_traffic where '__all__' in ($site) or site in ($site)) as first_counted
+    from days_to_compare($__timeFrom(), $__timeTo()) d
+), found as (
+    select coalesce(sum(bot_hits) filter (where t.day >= days.first_day), 0) as bot_hits,
+           coalesce(sum(bot_hits) filter (where t.day between days.first_day and whole_until), 0) as in_whole_days,
+           coalesce(sum(bot_hits) filter (where t.day < days.first_day), 0) as before
+    from days
+    join daily_traffic t on t.day between before_from and last_day
+    where ('__all__' in ($site) or t.site in ($site))
 )
-select coalesce(sum(bot_hits), 0) as bot_hits
-from daily_traffic
+select bot_hits, change, arrow_colour(change, 'neither') as colour
+from found
 cross join days
-where day between days.first_day and days.last_day
-  and ('__all__' in ($site) or site in ($site))
-having exists (select from daily_traffic)
+cross join lateral (
+    select change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open) || remark
+) as words (change)
+where first_counted is not null

@@ -4,7 +4,8 @@ with days as materialized (
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 )
-select coalesce(bot_name, '–') as bot_name, coalesce(bot_class, '–') as bot_class, sum(bot_hits) as bot_hits
+select coalesce(bot_name, '–') as bot_name, coalesce(bot_class, '–') as bot_class, sum(bot_hits) as bot_hits,
+       to_char(max(day), 'YYYY-MM-DD') as last_day
 from daily_bots
 cross join days
 where day between days.first_day and days.last_day

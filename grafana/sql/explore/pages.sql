@@ -40,9 +40,7 @@ with days as materialized (
     join pages p using (page_id)
 )
 select host, path, pageviews, visitors,
-       'https://' || host || regexp_replace(replace(
-           regexp_replace(path, '%(?![0-9A-Fa-f]{2})', '%25', 'g'), '?', '%3F'), '#(?![/!])', '%23', 'g'
-       ) as page_address,
+       page_address(host, path) as page_address,
        host || path as page
 from found
 order by pageviews desc, visitors desc, host, path

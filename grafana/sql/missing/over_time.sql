@@ -14,7 +14,7 @@ with days as materialized (
     where counted.first_day is not null
 ), found as (
     select day,
-           sum(pageviews) as pageviews
+           sum(pageviews) as missing
     from rollup_missing
     cross join days
     where day between days.first_day and days.last_day
@@ -22,7 +22,7 @@ with days as materialized (
     group by day
 )
 select calendar.day_at at time zone days.report_timezone as "time",
-       coalesce(found.pageviews, 0) as pageviews
+       coalesce(found.missing, 0) as missing
 from days
 cross join generate_series(days.first_day::timestamp, days.last_day::timestamp, '1 day') as calendar (day_at)
 left join found on found.day = calendar.day_at::date

@@ -72,6 +72,8 @@ DEFINITIONS = {
     "daily_bots": """
         select site, day, bot_name, bot_class, count(*)
         from hits where is_bot group by site, day, bot_name, bot_class""",
+    "daily_bot_pages": """
+        select site, day, host, path, count(*) from hits where is_bot group by site, day, host, path""",
     "daily_missing": f"""
         select site, day, host, path, referrer, count(*)
         from hits where {PAGEVIEW} and status in (404, 410) group by site, day, host, path, referrer""",
@@ -104,6 +106,7 @@ COLUMNS = {
     "daily_events": "site, day, event, events, sessions",
     "daily_event_properties": "site, day, event, property, value, events, sessions",
     "daily_bots": "site, day, bot_name, bot_class, bot_hits",
+    "daily_bot_pages": "site, day, host, path, bot_hits",
     "daily_missing": "site, day, host, path, referrer, pageviews",
     "daily_posts": "site, day, host, path, span_hours, pageviews",
 }

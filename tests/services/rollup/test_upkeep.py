@@ -278,7 +278,7 @@ VIEWS = (
     "daily_traffic", "hourly_traffic", "daily_pages", "daily_sources", "daily_source_details", "daily_referrals",
     "daily_referrers", "daily_channels", "daily_campaigns", "daily_countries", "daily_browsers", "daily_systems",
     "daily_devices", "daily_languages", "daily_screens", "daily_events", "daily_event_properties", "daily_bots",
-    "daily_missing", "daily_sessions", "daily_entries", "daily_exits",
+    "daily_bot_pages", "daily_missing", "daily_sessions", "daily_entries", "daily_exits",
 )  # fmt: skip
 
 

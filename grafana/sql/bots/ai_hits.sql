@@ -1,0 +1,19 @@
+-- bots/ai_hits.sql: hits of AI crawlers, all events, and how it compares with as many days before.
+with days as materialized (
+    select d.*, (select min(day) from daily_traffic where '__all__' in ($site) or site in ($site)) as first_counted
+    from days_to_compare($__timeFrom(), $__timeTo()) d
+), found as (
+    select coalesce(sum(bot_hits) filter (where t.day >= days.first_day), 0) as bot_hits,
+           coalesce(sum(bot_hits) filter (where t.day between days.first_day and whole_until), 0) as in_whole_days,
+           coalesce(sum(bot_hits) filter (where t.day < days.first_day), 0) as before
+    from days
+    join daily_bots t on t.day between before_from and last_day
+    where t.bot_class = 'AI' and ('__all__' in ($site) or t.site in ($site))
+)
+select bot_hits, change, arrow_colour(change, 'neither') as colour
+from found
+cross join days
+cross join lateral (
+    select change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open) || remark
+) as words (change)
+where first_counted is not null

@@ -1,0 +1,20 @@
+-- realtime/pageviews.sql: pageviews of the last 30 minutes, and of how many sessions.
+with days as materialized (
+    select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
+           (now() at time zone report_timezone)::date as last_day
+    from installation
+), found as (
+    select count(*) as pageviews, count(distinct session_id) as visitors
+    from explore_hits
+    where day in ((select first_day from days), (select last_day from days))
+      and received_at >= date_trunc('minute', now()) - interval '29 minutes'
+      and event = 'pageview'
+      and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
+      and ('__all__' in ($site) or site in ($site))
+), figure as (
+    select pageviews, 'by ' || to_char(visitors, 'FM999,999,990') || case visitors when 1 then ' visitor' else ' visitors' end as change
+    from found
+    where exists (select from daily_traffic where '__all__' in ($site) or site in ($site))
+)
+select pageviews, change, 'text' as colour
+from figure
