@@ -6,7 +6,7 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH
 from grafana.definitions.phrases import COMPARED
-from grafana.panels import COUNT, PERCENT, bars, compared, text
+from grafana.panels import COLOURS, COUNT, PERCENT, bars, compared, text
 from grafana.tables import Column, table
 
 LEFT = "Left out of every figure about people."
@@ -58,6 +58,7 @@ OVER_TIME = Row(9, [
         "Kinds of bots",
         "bots/classes.sql",
         f"Hits of each kind of bot; all events. {KINDS}",
+        colour=COLOURS["bot_hits"],
         width=8,
     ),
 ])  # fmt: skip

@@ -140,7 +140,7 @@ COUNTRIES = Row(15, [
         f"Visitors and pageviews of the 12 countries with the most visitors, and of all others. {SUMMED} "
         "Unknown: the address is in no country's range. The whole list is on the dashboard Audience.",
         [
-            Column("flag", " ", width_px=40),
+            Column("flag", " ", width_px=50),
             Column("name", "Country", explore="country", explore_field="country"),
             VISITORS._replace(width_px=85),
             PAGEVIEWS._replace(width_px=130),
