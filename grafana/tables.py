@@ -10,6 +10,9 @@ from grafana.panels import DECIMALS, Json, Panel, make_panel, override
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
 # The variables of *explore* beside those two: there a click keeps the others.
 FILTERS = ("page", "source", "channel", "country", "device", "campaign")
+# Of columns without a width, which share what the others leave.
+NARROWEST_PX = 80
+NARROWEST_HEAT_PX = 50  # 9.4 makes none narrower
 
 
 class Column(NamedTuple):
@@ -36,13 +39,20 @@ def _column(column: Column, filters: tuple[str, ...]) -> Json:
         properties |= {"unit": column.unit, **DECIMALS.get(column.unit, {})}
     if column.width_px:
         properties["custom.width"] = column.width_px
+    else:
+        # 9.4's own 150 would push the numbers out of a table that is a third of a small screen.
+        properties["custom.minWidth"] = NARROWEST_PX
     if column.gauge:
         # 9.4's word for a gauge in a cell; newer Grafana migrates it.
         properties |= {"custom.displayMode": "gradient-gauge", "min": 0}
         properties["color"] = {"mode": "continuous-BlPu"}
     if column.heat:
-        properties |= {"custom.displayMode": "color-background-solid", "custom.minWidth": 50, "min": 0}
-        properties |= {"custom.align": "center", "color": {"mode": "continuous-blues"}}
+        properties |= {"custom.displayMode": "color-background-solid", "min": 0}
+        properties |= {
+            "custom.minWidth": NARROWEST_HEAT_PX,
+            "custom.align": "center",
+            "color": {"mode": "continuous-blues"},
+        }
     if links := _links(column, filters):
         properties["links"] = links
     return override(column.field, properties)
