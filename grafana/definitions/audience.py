@@ -58,7 +58,7 @@ COUNTRIES = Row(18, [
         f"Visitors and pageviews of each country. {SUMMED} {SHARED} "
         "Unknown: the address is in no country's range. A click on a name explores it.",
         [
-            Column("flag", " ", width_px=40),
+            Column("flag", " ", width_px=50),
             Column("name", "Country", explore="country", explore_field="country"),
             *NUMBERS,
         ],

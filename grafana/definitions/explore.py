@@ -106,7 +106,7 @@ WHO = Row(12, [
         "countries",
         f"Unknown: the address is in no country's range. {CLICK}",
         [
-            Column("flag", " ", width_px=40),
+            Column("flag", " ", width_px=50),
             Column("name", "Country", explore="country", explore_field="country"),
             *NUMBERS,
         ],
