@@ -85,7 +85,7 @@ PAGES = Row(13, [
         [
             Column("title", "Post", explore="page", explore_field="page", link="page_address",
                    link_title="Open the post"),
-            Column("published", "Published", width_px=90),
+            Column("published", "Published", width_px=100),
             Column("pageviews_24h", "24 h", COUNT, width_px=60),
             Column("pageviews_7d", "7 days", COUNT, width_px=70),
             PAGEVIEWS._replace(heading="Since then", gauge=False, width_px=95),
