@@ -528,6 +528,26 @@ def test_a_disk_that_does_not_fill_lasts_for_ever(database: Database, grows: int
     assert figure(database, "pipeline", "Disk lasts") == days
 
 
+@pytest.mark.parametrize(
+    ("looks", "says"), [(1, "not known before two days"), (4, "1000 kB")], ids=["a day", "four days"]
+)
+def test_how_fast_the_database_grows_is_not_known_at_once(database: Database, looks: int, says: str) -> None:
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit(1, 8, "a")])
+        connection.execute(
+            "insert into ledger (site, day, accepted, stored) values ('a', '2024-03-08', 1, 1)"
+        )
+        connection.execute(
+            "insert into disk_looks (looked_at, database_bytes, disk_free_bytes, disk_total_bytes)"
+            " select now() - make_interval(days => d), 9000000 - d * 1024000, 5000000000, 9000000000"
+            " from generate_series(0, %s) as d",
+            [looks],
+        )
+    rows = {row["what"]: row["says"] for row in shown(database, "pipeline", "Installation").rows}
+    assert rows["Grows a day"] == says
+
+
 def annotations(
     database: Database, name: str, sites: str = "'__all__'", end: datetime = END
 ) -> list[tuple[Any, ...]]:
