@@ -12,7 +12,7 @@ SHARED = "Share: of the visitors in the list."
 GATHERED = "The last row gathers the others, so that the shares add up."
 UNKNOWN = "Unknown: the browser did not say."
 # Grafana fills gauges by the greatest number of the whole table, which is one of pageviews.
-NUMBERS = (VISITORS._replace(width_px=90), SHARE, PAGEVIEWS._replace(width_px=140))
+NUMBERS = (VISITORS._replace(width_px=85), SHARE._replace(width_px=65), PAGEVIEWS._replace(width_px=120))
 
 FIGURES = Row(4, [
     compared(
@@ -50,7 +50,7 @@ COUNTRIES = Row(18, [
         "Hits of an unknown country are in the list only.",
         value="visitors",
         heading="Visitors",
-        width=14,
+        width=13,
     ),
     table(
         "All countries",
@@ -62,12 +62,12 @@ COUNTRIES = Row(18, [
             Column("name", "Country", explore="country", explore_field="country"),
             *NUMBERS,
         ],
-        width=10,
+        width=11,
     ),
 ])  # fmt: skip
 
 
-def _list(title: str, sql: str, column: Column, more: str = "", width: int = 8) -> Panel:
+def _list(title: str, sql: str, column: Column, more: str = "", width: int = 12) -> Panel:
     description = f"Visitors and pageviews of people. {SUMMED} {SHARED} {UNKNOWN}"
     return table(
         title, f"audience/{sql}.sql", f"{description} {more}".rstrip(), [column, *NUMBERS], width=width
@@ -77,7 +77,16 @@ def _list(title: str, sql: str, column: Column, more: str = "", width: int = 8) 
 BROWSERS = Row(13, [
     _list("Browsers", "browsers", Column("browser", "Browser"), GATHERED),
     _list("Operating systems", "systems", Column("os", "System"), GATHERED),
+])  # fmt: skip
+
+SCREENS = Row(12, [
     _list("Devices", "devices", Column("device", "Device", explore="device"), "A click on a kind explores it."),
+    _list(
+        "Screens",
+        "screens",
+        Column("screen", "Screen"),
+        "A screen's class, named by its commonest size: 390x844 is most telephones.",
+    ),
 ])  # fmt: skip
 
 LANGUAGES = Row(13, [
@@ -86,14 +95,7 @@ LANGUAGES = Row(13, [
         "languages",
         Column("language", "Language"),
         f"The first language that the browser asks for. {GATHERED}",
-        width=12,
-    ),
-    _list(
-        "Screens",
-        "screens",
-        Column("screen", "Screen"),
-        "A screen's class, named by its commonest size: 390x844 is most telephones.",
-        width=12,
+        width=24,
     ),
 ])  # fmt: skip
 
@@ -114,5 +116,5 @@ AUDIENCE = Dashboard(
     uid="audience",
     title="Audience",
     description="Who came: countries, devices, browsers, systems, languages, screens, and at which hours.",
-    rows=[FIGURES, COUNTRIES, HOURS, BROWSERS, LANGUAGES, CREDIT],
+    rows=[FIGURES, COUNTRIES, HOURS, BROWSERS, SCREENS, LANGUAGES, CREDIT],
 )

@@ -43,15 +43,17 @@ OVER_TIME = Row(10, [
     ),
 ])  # fmt: skip
 
-LISTS = Row(15, [
+LIST = Row(12, [
     table(
         "Events by name",
         "events/list.sql",
         f"The 1,000 most frequent events. {SESSIONS} Conversion: those sessions, of 100 visitors of the same days "
         "and sites, whether or not these could have done it. Events without a session are in no conversion.",
         [EVENT, EVENTS_COLUMN, SESSIONS_COLUMN, Column("conversion", "Conversion", PERCENT, width_px=110)],
-        width=10,
     ),
+])  # fmt: skip
+
+PROPERTIES = Row(16, [
     table(
         "Properties of events",
         "events/properties.sql",
@@ -64,7 +66,6 @@ LISTS = Row(15, [
             EVENTS_COLUMN._replace(width_px=130),
             SESSIONS_COLUMN,
         ],
-        width=14,
     ),
 ])  # fmt: skip
 
@@ -72,5 +73,5 @@ EVENTS = Dashboard(
     uid="events",
     title="Events",
     description="What people did: custom events, their properties, and of how many visitors they are.",
-    rows=[FIGURES, OVER_TIME, LISTS],
+    rows=[FIGURES, OVER_TIME, LIST, PROPERTIES],
 )

@@ -21,7 +21,7 @@ from grafana.variables import SITE, TRAFFIC, Query
 
 CHOSEN = "Of the chosen traffic, and of what the filters leave. Whole days: every one that the range touches."
 CLICK = "A click on a name filters by it."
-NUMBERS = [PAGEVIEWS._replace(width_px=130), VISITORS._replace(width_px=90)]
+NUMBERS = [PAGEVIEWS._replace(width_px=115), VISITORS._replace(width_px=80)]
 
 VARIABLES = (
     SITE,
@@ -87,15 +87,15 @@ PAGES = Row(13, [
             Column("path", "Page", explore="page", explore_field="page"),
             *NUMBERS,
         ],
-        width=14,
+        width=13,
     ),
     _list(
         "Sources",
         "sources",
         "The 100 sources with the most pageviews: named origins, else the referrer's host. Direct: no referrer, or "
         f"the site itself. Visitors of a source on each day, summed over days. {CLICK}",
-        [SOURCE._replace(explore="source"), CHANNEL._replace(explore="channel"), *NUMBERS],
-        width=10,
+        [SOURCE._replace(explore="source"), CHANNEL._replace(explore="channel", width_px=80), *NUMBERS],
+        width=11,
     ),
 ])  # fmt: skip
 
@@ -109,21 +109,35 @@ WHO = Row(12, [
             Column("name", "Country", explore="country", explore_field="country"),
             *NUMBERS,
         ],
-        width=8,
+        width=12,
     ),
     _list(
         "Devices",
         "devices",
         f"Pageviews and visitors by kind of device. {CLICK}",
         [Column("device", "Device", explore="device"), *NUMBERS],
-        width=7,
+        width=12,
     ),
+])  # fmt: skip
+
+WHAT = Row(12, [
     _list(
         "Browsers and systems",
         "browsers_and_systems",
         "The 100 browsers and operating systems with the most pageviews. Each pageview is in one of either.",
         [Column("kind", " ", width_px=80), Column("name", "Name"), *NUMBERS],
-        width=9,
+        width=12,
+    ),
+    _list(
+        "Events",
+        "events",
+        "The 100 most frequent custom events, on pages and by people that the filters leave.",
+        [
+            EVENT,
+            Column("events", "Events", COUNT, width_px=130, gauge=True),
+            Column("sessions", "Sessions", COUNT, width_px=110),
+        ],
+        width=12,
     ),
 ])  # fmt: skip
 
@@ -152,18 +166,7 @@ MORE = Row(12, [
         "The 100 referrers with the most pageviews. Hits with a source only. –: the source is known from the page's "
         "address alone.",
         [SOURCE._replace(explore="source", width_px=160), REFERRER, *NUMBERS],
-        width=14,
-    ),
-    _list(
-        "Events",
-        "events",
-        "The 100 most frequent custom events, on pages and by people that the filters leave.",
-        [
-            EVENT,
-            Column("events", "Events", COUNT, width_px=130, gauge=True),
-            Column("sessions", "Sessions", COUNT, width_px=110),
-        ],
-        width=10,
+        width=24,
     ),
 ])  # fmt: skip
 
@@ -171,7 +174,7 @@ EXPLORE = Dashboard(
     uid="explore",
     title="Explore",
     description="Any question, by any filter: sites, traffic, pages, sources, countries, devices, campaigns.",
-    rows=[ABOUT, OVER_TIME, PAGES, WHO, DETAILS, MORE, CREDIT],
+    rows=[ABOUT, OVER_TIME, PAGES, WHO, WHAT, DETAILS, MORE, CREDIT],
     variables=VARIABLES,
     # Asked when something is chosen, and not again by the clock: single hits are many.
     refresh="",

@@ -184,10 +184,11 @@ OVER_TIME = Row(9, [
         time_series(
             "Hits stored a minute",
             "pipeline/stored_a_minute.sql",
-            "Hits of all sites by when they became rows (table ingest_minutes, which keeps 30 days); in a range of "
-            "more than 6 hours a mean over 5 minutes to 6 hours. Nothing for longer than your sites are ever quiet: "
+            "Hits of all sites by when they became rows (table ingest_minutes), in the last 24 hours, whatever the "
+            "range: a mean over 5 minutes. Nothing for longer than your sites are ever quiet: "
             "look at the gaps, and at what waits on the stream.",
             names={"stored": "Stored a minute"},
+            last="24h",
             width=12,
         ),
         custom={"showPoints": "never"},
@@ -201,9 +202,11 @@ DELAYS = Row(9, [
             "Ingest delay",
             "pipeline/delay_over_time.sql",
             "From a pixel's receiving a hit to its row, of all sites, by when it was stored: the mean, and the "
-            "longest (table ingest_minutes, which keeps 30 days); in a range of more than 6 hours a point for 5 "
-            "minutes to 6 hours. A peak is an outage that ended then: its hits came out of a spool or a backlog.",
+            "longest (table ingest_minutes), in the last 24 hours, whatever the "
+            "range: a point for 5 minutes. A peak is an outage that ended then: its hits came out of a spool or a "
+            "backlog.",
             names={"mean": "Mean", "longest": "Longest"},
+            last="24h",
             width=12,
         ),
         custom={"showPoints": "auto"},

@@ -80,7 +80,7 @@ FROM = Row(10, [
         f"The 50 sources with the most pageviews. Direct: no referrer, or the site itself. {NOW}",
         [
             SOURCE._replace(explore="source", explore_field="explored"),
-            CHANNEL._replace(width_px=75, explore="channel"),
+            CHANNEL._replace(width_px=90),
             VIEWS,
             PEOPLE,
         ],

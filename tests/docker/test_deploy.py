@@ -133,8 +133,8 @@ def broken_pixel(stack: Stack) -> None:
 
 def broken_enricher(stack: Stack) -> None:
     """It is well until there is a hit."""
-    first_line = '        """The hit. Raises ``CannotEnrich``."""\n'
-    change(stack, "services/enricher/enrich.py", first_line, "        import os; os._exit(3)\n")
+    line = "        page = self._page_of(raw.url)\n"
+    change(stack, "services/enricher/enrich.py", line, "        import os; os._exit(3)\n" + line)
 
 
 def broken_migration(stack: Stack) -> None:

@@ -113,7 +113,7 @@ def counted(database: Database, expression: str, sites: list[str] | None = None,
 @pytest.mark.parametrize(("title", "expression"), [
     ("Pageviews", "count(*)"),
     ("Visitors", "count(distinct session_id)"),  # no session outlives its day
-    ("Anonymous pageviews", "count(*) - count(session_id)"),
+    ("Without a session", "count(*) - count(session_id)"),
 ])  # fmt: skip
 def test_figures_of_the_overview(filled: Database, sites: list[str], title: str, expression: str) -> None:
     assert figure(filled, "overview", title, sites) == counted(filled, expression, sites)
