@@ -448,6 +448,7 @@ def grafana_environ(stack: Stack, data_dir: Path) -> dict[str, str]:
         "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
         "GF_PATHS_DATA": str(data_dir),
         "GF_PATHS_LOGS": str(data_dir / "log"),
+        "GF_LOG_MODE": "console",  # not into a second file
         "GF_PATHS_PLUGINS": str(data_dir / "plugins"),
         "GF_SECURITY_ADMIN_PASSWORD": stack.password("grafana_admin"),
         "GF_DATE_FORMATS_DEFAULT_TIMEZONE": settings.report_timezone.key,

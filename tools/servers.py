@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 SERVER_USER = "nobody"
@@ -203,7 +204,8 @@ def spawn(
         die_with_parent(parent_pid, death_signal)
 
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("ab")) if log else None
+        # For its owner alone: Grafana writes addresses of webhooks into its own.
+        output = stack.enter_context(open(log, "ab", opener=partial(os.open, mode=0o600))) if log else None
         return subprocess.Popen(
             arguments,
             preexec_fn=prepare,  # noqa: PLW1509 - called from the main thread only, see above

@@ -123,6 +123,12 @@ def in_words(if_refused: str = TRY_AGAIN) -> Iterator[None]:
         raise NotFetched(_words(error)) from None
 
 
+def add_credentials(request: urllib.request.Request, credentials: tuple[str, str]) -> None:
+    """Name and password for the request's own address, not for where that redirects."""
+    pair = ":".join(credentials).encode()
+    request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
+
+
 @contextlib.contextmanager
 def answer_of(
     address: str, limits: Limits, credentials: tuple[str, str] | None = None, if_refused: str = TRY_AGAIN
@@ -134,7 +140,6 @@ def answer_of(
     with in_words(if_refused):
         request = urllib.request.Request(address, headers={"User-Agent": USER_AGENT})  # noqa: S310 - the setting: http(s)
         if credentials:
-            pair = ":".join(credentials).encode()
-            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
+            add_credentials(request, credentials)
         with urllib.request.build_opener(Redirects).open(request, timeout=SILENCE_S) as answer:
             yield Metered(answer.read1, limits)

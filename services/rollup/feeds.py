@@ -24,12 +24,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from xml.sax import SAXException
 
 import feedparser
 
-from services.rollup.download import USER_AGENT, Limits, Metered, NotFetched, NotThere, Redirects, in_words
+from services.rollup.download import (
+    USER_AGENT,
+    Limits,
+    Metered,
+    NotFetched,
+    NotThere,
+    Redirects,
+    add_credentials,
+    in_words,
+)
 
 # A long feed of whole texts has 3 MB, and takes 0.2 s to read; hostile ones of this size take 10.
 LIMIT_BYTES = 5_000_000
@@ -191,7 +200,14 @@ def _question(address: str, known: Condition) -> urllib.request.Request:
         headers["If-None-Match"] = known.etag
     if known.last_modified:
         headers["If-Modified-Since"] = known.last_modified
-    return urllib.request.Request(address, headers=headers)  # noqa: S310 - the setting: http(s)
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    # The library would take a user for a part of the host's name, and ask the name server for it.
+    request = urllib.request.Request(parts._replace(netloc=host).geturl(), headers=headers)  # noqa: S310 - the setting: http(s)
+    if at:
+        name, _, password = user.partition(":")
+        add_credentials(request, (unquote(name), unquote(password)))
+    return request
 
 
 def fetch(address: str, known: Condition, within_s: float = WITHIN_S) -> Answer | None:

@@ -115,7 +115,7 @@ def forget_old_facts(connection: Connection, retention_days: int) -> int:
     """Delete what is known of the pipeline's minutes, pixels' runs and late hits and grew old; how many rows."""
     keep = datetime.timedelta(days=retention_days)
     with connection.transaction():
-        minutes = connection.execute(FORGET_MINUTES, {"keep": KEEP_MINUTES}).rowcount
+        minutes = connection.execute(FORGET_MINUTES, {"keep": min(keep, KEEP_MINUTES)}).rowcount
         runs = connection.execute(FORGET_RUNS, {"keep": keep}).rowcount
         late = connection.execute("delete from late_hits where hour_starts_at < now() - %s", [keep]).rowcount
     return minutes + runs + late

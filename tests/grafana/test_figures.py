@@ -135,14 +135,21 @@ def change(database: Database, title: str, begin: datetime = BEGIN, end: datetim
 
 @pytest.mark.parametrize("title", ["Pageviews", "Visitors"])
 def test_the_period_before_is_the_days_right_before_the_range(filled: Database, title: str) -> None:
-    # Five days before the 8th; only the 7th has hits, and only of one site.
     now = figure(filled, "overview", title)
-    assert change(filled, title) == f"▲ {(now - 1) * 100:,} % · +{now - 1}"
-    assert change(filled, title, sites=[SHOP]) == "nothing before"
+    # The 8th alone against the 7th, which has one hit.
+    (row,) = shown(filled, "overview", title, end=BEGIN).rows
+    the_8th = next(iter(row.values()))
+    assert change(filled, title, end=BEGIN) == f"▲ {(the_8th - 1) * 100:,} % · +{the_8th - 1}"
     later = timedelta(days=5)
     assert (
         change(filled, title, BEGIN + later, END + later) == f"▼ {(now - 1) * 100 / now:.0f} % · −{now - 1}"
     )
+
+
+def test_a_period_that_was_counted_in_part_is_not_compared(filled: Database) -> None:
+    # Five days from the 8th on, and of the five before only the 7th, which is the first that was counted.
+    assert change(filled, "Pageviews") == "counted since 2024-03-07"
+    assert change(filled, "Pageviews", sites=[SHOP]) == "counted since 2024-03-12"
 
 
 def test_nothing_was_counted_before_the_first_day(database: Database) -> None:
@@ -150,7 +157,7 @@ def test_nothing_was_counted_before_the_first_day(database: Database) -> None:
         set_zone(connection)
         store(connection, [make_hit(1, 8, "a")])
     assert figure(database, "overview", "Pageviews") == 1
-    assert change(database, "Pageviews") == "nothing before"
+    assert change(database, "Pageviews") == "counted since 2024-03-08"
 
 
 @pytest.mark.parametrize(("counted", "before", "is_open", "words"), [
@@ -180,7 +187,7 @@ def test_a_day_that_is_not_over_is_not_compared(database: Database) -> None:
         store(connection, hits)
     day = timedelta(days=1)
     assert change(database, "Pageviews", now - day, now) == "▲ 300 % · +3 · without today"
-    assert change(database, "Pageviews", now - 2 * day, now) == "▲ 150 % · +3 · without today"
+    assert change(database, "Pageviews", now - 2 * day, now) == f"counted since {(now - 3 * day).date()}"
     assert change(database, "Pageviews", now, now) == "4 the day before"
     assert change(database, "Pageviews", now - day, now - day) == "▲ 300 % · +3"
     points = [
@@ -519,6 +526,26 @@ def test_a_disk_that_does_not_fill_lasts_for_ever(database: Database, grows: int
             [grows],
         )
     assert figure(database, "pipeline", "Disk lasts") == days
+
+
+@pytest.mark.parametrize(
+    ("looks", "says"), [(1, "not known before two days"), (4, "1000 kB")], ids=["a day", "four days"]
+)
+def test_how_fast_the_database_grows_is_not_known_at_once(database: Database, looks: int, says: str) -> None:
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit(1, 8, "a")])
+        connection.execute(
+            "insert into ledger (site, day, accepted, stored) values ('a', '2024-03-08', 1, 1)"
+        )
+        connection.execute(
+            "insert into disk_looks (looked_at, database_bytes, disk_free_bytes, disk_total_bytes)"
+            " select now() - make_interval(days => d), 9000000 - d * 1024000, 5000000000, 9000000000"
+            " from generate_series(0, %s) as d",
+            [looks],
+        )
+    rows = {row["what"]: row["says"] for row in shown(database, "pipeline", "Installation").rows}
+    assert rows["Grows a day"] == says
 
 
 def annotations(

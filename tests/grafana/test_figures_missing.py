@@ -39,7 +39,7 @@ def test_against_as_many_days_before(filled: Database) -> None:
     later = timedelta(days=5)
     (row,) = shown(filled, "missing", PAGEVIEWS, None, BEGIN + later, END + later).rows
     assert (row["pageviews"], row["change"]) == (0, "▼ 100 % · −2")
-    (row,) = shown(filled, "missing", PAGES, None, BEGIN + 2 * DAY, END + 2 * DAY).rows
+    (row,) = shown(filled, "missing", PAGES, None, BEGIN + 2 * DAY, END).rows
     assert (row["pages"], row["change"]) == (2, "▲ +2 from 0")
 
 

@@ -104,6 +104,12 @@ def test_a_short_history_has_no_part_of_what_was_before_it() -> None:
         assert make_traffic(days=part[::-1]).hits_of(part[-1])
 
 
+def test_bots_come_more_often_on_some_days(history: dict[datetime.date, list[RawHit]]) -> None:
+    bots = [sum(map(is_bot, hits)) for hits in history.values()]
+    assert len(set(bots)) > 20
+    assert max(bots) < 2 * min(bots)
+
+
 # Every kind -------------------------------------------------------------------------------------------------------
 
 

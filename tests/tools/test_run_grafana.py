@@ -42,7 +42,10 @@ def test_a_grafana_that_does_not_start_ends_nothing(
     run_folder.mkdir()
     supervisor = Supervisor(run_folder)
     stack = Stack(settings, {}, program(tmp_path / "bin/grafana", "echo 'bad configuration'; exit 1"))
-    assert not add_grafana(stack, supervisor, tmp_path / "grafana.log")
+    log = tmp_path / "grafana.log"
+    assert not add_grafana(stack, supervisor, log)
+    # A webhook that is not reached stands in it with its address, which is a secret.
+    assert log.stat().st_mode & 0o077 == 0
     assert supervisor.children == []
     assert not (run_folder / "grafana.pid").exists()
     said = capsys.readouterr().err

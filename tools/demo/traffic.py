@@ -74,7 +74,7 @@ class Traffic:
         for site in self.world.facts["sites"]:
             dice = self._dice(day, site["host"])
             yield from self._people(dice, site, day)
-            for _ in range(site["bots"]):
+            for _ in range(round(site["bots"] * dice.uniform(0.7, 1.3))):
                 yield self.bot(dice, site, self._scene.days.any_moment(dice, day))
             for _ in range(dice.randint(0, 2 * site["owner"])):
                 yield self.owner(dice, site, self._scene.days.moment(dice, day))

@@ -51,7 +51,7 @@ with days as materialized (
     order by page_id, pageviews desc, referrer
 ), addressed as (
     select p.host, p.path, found.*, back.back_since, days.today,
-           change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open) as change,
+           case when first_counted > before_from then '–' else change_in_words(in_whole_days, before, is_open) end as change,
            case when back_since is not null then 3 when today - last_seen >= 7 then 2 else 1 end as rank,
            page_address(p.host, p.path) as page_address
     from found

@@ -14,6 +14,7 @@ select sessions, change, arrow_colour(change, 'more') as colour
 from found
 cross join days
 cross join lateral (
-    select change_in_words(in_whole_days, case when first_counted < first_day then before end, is_open) || remark
+    select case when first_counted > before_from then 'counted since ' || to_char(first_counted, 'YYYY-MM-DD')
+                else change_in_words(in_whole_days, before, is_open) || remark end
 ) as words (change)
 where first_counted is not null

@@ -13,7 +13,8 @@ from (
     union all
     select 6, 'Database', pg_size_pretty(database_bytes) from disk_outlook
     union all
-    select 7, 'Grows a day', coalesce(pg_size_pretty(greatest(database_grows_bytes, 0)), 'not known before two days')
+    select 7, 'Grows a day', case when database_grows_bytes is null then 'not known before two days'
+                                  else pg_size_pretty(greatest(database_grows_bytes, 0)) end
     from disk_outlook
     union all
     select 8, 'Disk', pg_size_pretty(disk_free_bytes) || ' free of ' || pg_size_pretty(disk_total_bytes) from disk_outlook

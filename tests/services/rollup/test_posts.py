@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import functools
@@ -249,6 +250,17 @@ def test_a_redirect_is_followed_and_is_where_links_begin(server: Server) -> None
     answer = ask(server)
     assert answer
     assert (answer.address, answer.content_type) == (server.url + "/blog/feed.xml", "application/rss+xml")
+
+
+def test_a_user_in_the_address_is_told_to_that_address_alone(server: Server) -> None:
+    address = server.url.replace("//", f"//me:{SECRET}%40@")
+    server.answers["/feed.xml"] = status(301, Location="/moved.xml")
+    server.answers["/moved.xml"] = headed(RSS.encode())
+    answer = fetch(address + "/feed.xml", Condition(), 20)
+    assert answer
+    assert SECRET not in answer.address
+    told = base64.b64encode(f"me:{SECRET}@".encode()).decode()
+    assert server.asked == [("/feed.xml", f"Basic {told}"), ("/moved.xml", None)]
 
 
 def test_a_packed_feed_is_unpacked(server: Server) -> None:
