@@ -61,13 +61,16 @@ comment on column late_hits.hits is 'How many.';
 comment on column late_hits.longest_seconds is 'The longest time from receiving to storing.';
 
 create table ingest_minutes (
-    minute timestamptz primary key,
+    minute timestamptz not null,
     hits bigint not null,
     delay_ms_sum bigint not null,
     delay_ms_max bigint not null,
-    newest_received_at timestamptz not null
+    newest_received_at timestamptz not null,
+    backend integer not null default pg_backend_pid(),
+    primary key (minute, backend)
 );
-comment on table ingest_minutes is 'Hits by the minute in which they were stored, and their ingest delay, from receiving to storing. 30 days; no row for a minute without hits. Written with the hits.';
+comment on table ingest_minutes is 'Hits by the minute in which they were stored, and their ingest delay, from receiving to storing. 30 days; no row for a minute without hits, several where several enrichers work. Written with the hits.';
+comment on column ingest_minutes.backend is 'The connection that wrote it: each has a row of its own, so that enrichers never wait for each other.';
 comment on column ingest_minutes.minute is 'Beginning of the minute.';
 comment on column ingest_minutes.hits is 'Hits that were stored in it.';
 comment on column ingest_minutes.delay_ms_sum is 'Milliseconds from receiving to storing, added over these hits.';

@@ -56,7 +56,7 @@ minute as (
     from arrived
     where %(measured)s
     having count(*) > 0
-    on conflict (minute) do update set
+    on conflict (minute, backend) do update set
         hits = m.hits + excluded.hits,
         delay_ms_sum = m.delay_ms_sum + excluded.delay_ms_sum,
         delay_ms_max = greatest(m.delay_ms_max, excluded.delay_ms_max),
