@@ -10,13 +10,18 @@ import uuid
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
+from grafana.expand import expand
 from services.hit import PAGEVIEW, RawHit
+from tests.grafana.dashboards import Json, load_dashboards, panels_with_data, role_of
+from tests.grafana.test_panels import chosen
 from tests.make import make_settings
 from tests.system.stack import Stack, wait_until
 from tools.demo.__main__ import options_of
@@ -311,6 +316,39 @@ def test_live_visits_go_through_the_pixel(demo_stack: Stack) -> None:
     assert set(live.outcomes) <= {"accepted", "excluded; reason=prefetch"}
     wait_until(lambda: stack.query("select count(*)::int from hits") == [(before + accepted,)])
     check(stack)
+
+
+# Where an empty list is good news, or waits for a setting or for days of looks.
+MAY_BE_EMPTY = {
+    "Gaps",
+    "Late hits",
+    "Dead letters",
+    "Disk lasts",
+    "Feeds",
+    "Campaigns over time",
+    "Campaigns",
+}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("uid", load_dashboards())
+def test_every_panel_shows_something(demo_stack: Stack, uid: str) -> None:
+    """After a history and live visits; sessions are counted within minutes."""
+    dashboard = load_dashboards()[uid]
+    end = datetime.datetime.now(datetime.UTC)
+    begin = end - datetime.timedelta(days=30)
+
+    def rows_of(panel: Json) -> int:
+        (target,) = panel["targets"]
+        role = role_of(target["datasource"])
+        sql = expand(target["rawSql"], chosen(dashboard), begin, end)
+        password = (demo_stack.data_dir / "keys/passwords" / role).read_text().strip()
+        with psycopg.connect(demo_stack.urls["DATABASE_URL"], user=role, password=password) as connection:
+            return len(connection.execute(sql.encode()).fetchall())
+
+    for panel in panels_with_data(dashboard):
+        if panel["title"] not in MAY_BE_EMPTY:
+            wait_until(partial(rows_of, panel), 150)
 
 
 @pytest.mark.system

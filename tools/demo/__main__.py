@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from services import country_database
 from services.settings import Settings, SettingsError, load_settings
 from tools.demo.guard import REMOVAL, Refused, check_database, check_settings
-from tools.demo.history import wait_until_counted, write_history
+from tools.demo.history import put_posts, wait_until_counted, write_history
 from tools.demo.live import Live
 from tools.demo.traffic import Traffic
 from tools.demo.visitors import Addresses, Visitors
@@ -80,6 +80,7 @@ def history(
     began_s = time.monotonic()
     hits = write_history(traffic, days, urls["REDIS_URL"], settings.key_dir, seed)
     wait_until_counted(urls["OWNER_DATABASE_URL"])
+    put_posts(traffic.world, settings, urls["OWNER_DATABASE_URL"])
     seconds = time.monotonic() - began_s
     print(f"hits {hits}")
     print(f"days {len(days)}")

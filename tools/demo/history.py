@@ -12,7 +12,12 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.rollup.feeds import Answer, Condition, read
+from services.rollup.posts import page_of, put
+from services.rollup.refresh import prepare
+from services.settings import Settings
 from tools.demo.traffic import Traffic
+from tools.demo.world import World
 from tools.past_hits import PAUSE_S, STANDS_STILL_S, CannotWrite, PastHits
 
 
@@ -50,6 +55,20 @@ def wait_until_counted(url: str) -> None:
             if time.monotonic() > deadline:
                 raise CannotWrite("the hits are stored, and the rollup does not count them: see its log")
             time.sleep(PAUSE_S)
+
+
+def put_posts(world: World, settings: Settings, url: str) -> int:
+    """Make rows of the demo's posts, as the rollup does of those in a feed of FEEDS; how many are new."""
+    answer = Answer(
+        world.feed().encode(),
+        f"https://{world.facts['posts']['site']}/feed.xml",
+        "application/atom+xml",
+        Condition(),
+    )
+    entries = read(answer, page_of(settings), datetime.datetime.now(datetime.UTC))
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        prepare(connection)
+        return put(connection, "demo", entries.posts)
 
 
 def _progress(what: str) -> Progress:
