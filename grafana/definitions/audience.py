@@ -29,13 +29,13 @@ FIGURES = Row(4, [
     ),
     stat(
         "Pages a session",
-        "audience/pages_a_session.sql",
+        "pages/pages_a_session.sql",
         "Pageviews that have a session by the number of sessions. A session ends with its day.",
         width=5,
     ),
     stat(
         "Single-page sessions",
-        "audience/single_page_share.sql",
+        "pages/single_page_sessions.sql",
         "Sessions with one pageview only, of 100 sessions. Counted every few minutes.",
         unit=PERCENT,
         width=5,
