@@ -39,5 +39,21 @@ comment on column daily_bot_pages.bot_hits is 'Hits of bots, all events.';
 
 grant select on rollup_bot_pages, daily_bot_pages to grafana_reader, grafana_explorer, analyst;
 
+-- What thousands of rows a day have: a long range by the blocks that hold it, as in 0004. By the key's index, which the
+-- planner takes otherwise, 41 ms of CPU for 86,000 rows of rollup_sources, and 12 so.
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['rollup_sources', 'rollup_referrers', 'rollup_missing', 'rollup_bots', 'rollup_campaigns'] loop
+        execute format('create index %I on %I using brin (day) with (pages_per_range = 16, autosummarize = on)', name || '_days', name);
+        execute format('comment on index %I is %L', name || '_days', 'Tells the blocks that a long range of days is read from.');
+    end loop;
+end
+$$;
+
+create index rollup_missing_page on rollup_missing (page_id, day);
+comment on index rollup_missing_page is 'Finds the first and the last day of a missing page, of all days.';
+
 update installation set rollups = 5;
 alter table installation alter column rollups set default 5;

@@ -20,12 +20,14 @@ from services.rollup.refresh import (
 )
 from services.rollup.sessions import GATHER_SESSIONS, settle_statement
 from services.rollup.sessions import TABLES as SESSION_TABLES
+from services.rollup.upkeep import KEEP_MINUTES
 from services.rollup_statements import ADD_STATEMENTS
 
 _FOLDER = Path(__file__).parent
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
 BOOK = load_sql(_FOLDER / "book.sql")
 BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
+BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
 # What a day's rollups are made by.
 COUNT_STATEMENTS = (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES)
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
@@ -79,6 +81,8 @@ def make_day(connection: Connection, share: Share) -> None:
         connection.execute("select open_hits_day(%s)", [share.day])
         connection.execute(BOOK, {"day": share.day})
         connection.execute(BOOK_LEFT_OUT, {"day": share.day})
+        if shape.LAST_DAY - share.day < KEEP_MINUTES:
+            connection.execute(BOOK_MINUTES, {"day": share.day})
     vacuum(connection, "hits_days", f"d{share.day:%Y%m%d}", "freeze")
     step = math.ceil(len(share.batches) / share.refreshes)
     for start in range(0, len(share.batches), step):

@@ -4,12 +4,12 @@ with days as materialized (
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
     from installation
 ), top as materialized (
-    select site_id, page_id, sum(pageviews) as pageviews
+    select page_id, sum(pageviews) as pageviews
     from rollup_pages
     cross join days
     where day between days.first_day and days.last_day
       and ('__all__' in ($site) or site_id = any(array(select site_id from sites where site in ($site))))
-    group by site_id, page_id
+    group by page_id
     order by pageviews desc, page_id
     limit 10
 ), counted as (
@@ -28,7 +28,7 @@ join pages p using (page_id)
 left join lateral (
     select r.pageviews
     from rollup_pages r
-    where (r.day, r.site_id, r.page_id) = (counted.day, top.site_id, top.page_id)
+    where (r.day, r.site_id, r.page_id) = (counted.day, p.site_id, top.page_id)
     offset 0
 ) cell on true
 order by "time", top.pageviews desc, metric

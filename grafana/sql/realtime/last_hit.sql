@@ -8,14 +8,18 @@ with last_hour as materialized (
     order by day desc, hour_starts_at desc
     limit 1
 ), figure as (
-    select greatest(0, floor(extract(epoch from now() - received_at))) as seconds, 'on ' || site as change
-    from explore_hits
-    where day >= (select day from last_hour)
-      and received_at >= (select hour_starts_at from last_hour)
-      and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
-      and ('__all__' in ($site) or site in ($site))
-    order by received_at desc
-    limit 1
+    select greatest(0, floor(extract(epoch from now() - hits.received_at))) as seconds, 'on ' || hits.site as change
+    from last_hour
+    cross join lateral (
+        select received_at, site
+        from explore_hits h
+        where h.day >= last_hour.day
+          and h.received_at >= last_hour.hour_starts_at
+          and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
+          and ('__all__' in ($site) or site in ($site))
+        order by h.received_at desc
+        limit 1
+    ) as hits
 )
 select seconds, change, 'text' as colour
 from figure

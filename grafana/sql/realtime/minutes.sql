@@ -1,16 +1,19 @@
 -- realtime/minutes.sql: a bar a minute, of the last 30; the last one is not over.
 -- A clock of a pixel that is ahead puts hits into the current minute.
 with days as materialized (
-    select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
-           (now() at time zone report_timezone)::date as last_day
-    from installation
+    select distinct (moment at time zone report_timezone)::date as day
+    from installation cross join (values (now() - interval '30 minutes'), (now())) as ends (moment)
 ), found as (
     select least(date_trunc('minute', received_at), date_trunc('minute', now())) as starts_at,
            count(*) as pageviews, count(distinct session_id) as visitors
-    from explore_hits
-    where day in ((select first_day from days), (select last_day from days))
-      and received_at >= date_trunc('minute', now()) - interval '29 minutes'
-      and event = 'pageview'
+    from days
+    cross join lateral (
+        select *
+        from explore_hits h
+        where h.day = days.day and h.received_at >= date_trunc('minute', now()) - interval '29 minutes'
+        offset 0
+    ) as hits
+    where event = 'pageview'
       and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
       and ('__all__' in ($site) or site in ($site))
     group by 1

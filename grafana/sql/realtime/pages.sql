@@ -2,15 +2,18 @@
 -- Titles are looked up for those alone, by the key of the page. A path is kept decoded: what means something else
 -- in an address is encoded again for the link.
 with days as materialized (
-    select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
-           (now() at time zone report_timezone)::date as last_day
-    from installation
+    select distinct (moment at time zone report_timezone)::date as day
+    from installation cross join (values (now() - interval '30 minutes'), (now())) as ends (moment)
 ), found as (
     select site, host, path, session_id, count(*) as pageviews, max(received_at) as last_at
-    from explore_hits
-    where day in ((select first_day from days), (select last_day from days))
-      and received_at >= date_trunc('minute', now()) - interval '29 minutes'
-      and event = 'pageview'
+    from days
+    cross join lateral (
+        select *
+        from explore_hits h
+        where h.day = days.day and h.received_at >= date_trunc('minute', now()) - interval '29 minutes'
+        offset 0
+    ) as hits
+    where event = 'pageview'
       and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
       and ('__all__' in ($site) or site in ($site))
     group by site, host, path, session_id

@@ -1,14 +1,17 @@
 -- realtime/pageviews.sql: pageviews of the last 30 minutes, and of how many sessions.
 with days as materialized (
-    select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
-           (now() at time zone report_timezone)::date as last_day
-    from installation
+    select distinct (moment at time zone report_timezone)::date as day
+    from installation cross join (values (now() - interval '30 minutes'), (now())) as ends (moment)
 ), found as (
     select count(*) as pageviews, count(distinct session_id) as visitors
-    from explore_hits
-    where day in ((select first_day from days), (select last_day from days))
-      and received_at >= date_trunc('minute', now()) - interval '29 minutes'
-      and event = 'pageview'
+    from days
+    cross join lateral (
+        select *
+        from explore_hits h
+        where h.day = days.day and h.received_at >= date_trunc('minute', now()) - interval '29 minutes'
+        offset 0
+    ) as hits
+    where event = 'pageview'
       and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
       and ('__all__' in ($site) or site in ($site))
 ), figure as (

@@ -1,15 +1,18 @@
 -- realtime/people_now.sql: whoever had a pageview in the last 5 minutes, and the pageviews of nobody in particular.
 -- A quiet site has 0; one that was never counted has no row.
 with days as materialized (
-    select ((now() - interval '30 minutes') at time zone report_timezone)::date as first_day,
-           (now() at time zone report_timezone)::date as last_day
-    from installation
+    select distinct (moment at time zone report_timezone)::date as day
+    from installation cross join (values (now() - interval '30 minutes'), (now())) as ends (moment)
 ), found as (
     select count(distinct session_id) as people, count(*) - count(session_id) as anonymous
-    from explore_hits
-    where day in ((select first_day from days), (select last_day from days))
-      and received_at >= now() - interval '5 minutes'
-      and event = 'pageview'
+    from days
+    cross join lateral (
+        select *
+        from explore_hits h
+        where h.day = days.day and h.received_at >= now() - interval '5 minutes'
+        offset 0
+    ) as hits
+    where event = 'pageview'
       and not is_me and ('$traffic' = 'all' or is_bot = ('$traffic' = 'bots'))
       and ('__all__' in ($site) or site in ($site))
 ), figure as (
