@@ -52,6 +52,7 @@ MAX_CONDITION = 1_000  # of an ETag: a longer one is not kept
 # Before that nobody had a feed; and a post may be announced, not dated at random.
 FIRST_YEAR = 1990
 ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml, application/xml;q=0.9, */*;q=0.5"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _TAG = re.compile(r"<[^<>]*>")
 
 PageOf = Callable[[str], tuple[str, str, str] | None]
@@ -109,6 +110,17 @@ def names_of(addresses: Sequence[str]) -> dict[str, str]:
 # Asking -------------------------------------------------------------------------------------------------------------
 
 
+def _is_public(address: str) -> bool:
+    """Whether an address is of the internet; of one of IPv6 that stands for one of IPv4, whether that is."""
+    peer = ipaddress.ip_address(address)
+    if not isinstance(peer, ipaddress.IPv6Address):
+        return peer.is_global
+    if peer in _NAT64:
+        return ipaddress.IPv4Address(peer.packed[-4:]).is_global
+    inner = peer.ipv4_mapped or peer.sixtofour
+    return inner.is_global if inner else peer.is_global and not peer.is_site_local
+
+
 class _Wires:
     """The connections of one question: where they lead, and that all end in time, however slowly they answer."""
 
@@ -131,12 +143,10 @@ class _Wires:
     def joined(self, wire: socket.socket) -> None:
         """Before anything is sent. Raises ``NotFetched``."""
         self._numbers.append(os.dup(wire.fileno()))
-        peer = ipaddress.ip_address(wire.getpeername()[0].partition("%")[0])
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
-            peer = peer.ipv4_mapped
+        is_public = _is_public(wire.getpeername()[0].partition("%")[0])
         if self._began_inside is None:
-            self._began_inside = not peer.is_global
-        elif not (peer.is_global or self._began_inside):
+            self._began_inside = not is_public
+        elif not (is_public or self._began_inside):
             raise NotFetched("it redirects to an address that is not public")
 
     def _cut(self) -> None:

@@ -351,6 +351,9 @@ class _Wire:
         (["8.8.8.8", "169.254.169.254"], False),
         (["2001:4860:4860::8888", "fe80::1%eth0"], False),
         (["8.8.8.8", "8.8.4.4", "192.168.1.1"], False),
+        (["8.8.8.8", "64:ff9b::a9fe:a9fe"], False),
+        (["64:ff9b::808:808", "64:ff9b::808:404"], True),
+        (["8.8.8.8", "fec0::1"], False),
         # What FEEDS itself names may be anywhere, and lead anywhere.
         (["127.0.0.1"], True),
         (["127.0.0.1", "127.0.0.1"], True),
