@@ -11,6 +11,15 @@ contact=$(cd "$(dirname "$0")" && pwd)
 grafana=$(dirname "$contact")
 noted=$GF_PATHS_DATA/footfall-contacts
 
+# As services/settings.py: NAME, else what stands in the file NAME_FILE.
+for name in ALERT_SMTP_PASSWORD ALERT_WEBHOOK_URL ALERT_WEBHOOK_TOKEN; do
+    eval "value=\${$name:-} file=\${${name}_FILE:-}"
+    [ -n "$value" ] || [ -z "$file" ] || {
+        value=$(cat "$file" 2>/dev/null) || { echo "$name: cannot read the file $file" >&2; exit 1; }
+        export "$name=$value"
+    }
+done
+
 if [ -n "${ALERT_EMAIL:-}" ] && [ -z "${ALERT_SMTP_HOST:-}" ]; then
     echo "ALERT_EMAIL: wants ALERT_SMTP_HOST with it" >&2
     exit 1

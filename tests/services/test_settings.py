@@ -59,6 +59,7 @@ MISTAKES = {
     "ALERT_EMAIL_FROM": ("me", "a@b.example, b@b.example"),
     "ALERT_SMTP_HOST": ("mail.example.com", "smtp://mail.example.com:25", "mail.example.com:"),
     "ALERT_WEBHOOK_URL": ("hook.example", "ftp://hook.example/", "file:///etc/passwd"),
+    "ALERT_WEBHOOK_TOKEN": ("Bearer abc", "é"),
     "MAX_DELIVERIES": ("0", "1001"),
     "MAX_DEAD_LETTER_PERCENT": ("-1", "101"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
@@ -213,6 +214,7 @@ def test_the_secrets_are_known() -> None:
         "DATABASE_PASSWORD",
         "ALERT_SMTP_PASSWORD",
         "ALERT_WEBHOOK_URL",
+        "ALERT_WEBHOOK_TOKEN",
     ]
 
 

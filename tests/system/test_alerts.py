@@ -92,5 +92,7 @@ def test_grafana_tells_whom_the_settings_name(grafana_stack: Stack) -> None:
     assert {uid: settings["url"] for uid, settings in ours.items()} == {
         "footfall-webhook": "http://127.0.0.1:9/a$b"
     }
+    assert ours["footfall-webhook"]["authorization_credentials"] == "[REDACTED]"
+    assert "s3cret" not in json.dumps(asked(grafana_stack, "/api/alertmanager/grafana/config/api/v1/alerts"))
     policy = asked(grafana_stack, "/api/v1/provisioning/policies")
     assert (policy["receiver"], policy["repeat_interval"]) == ("Footfall", "12h")
