@@ -92,6 +92,7 @@ class Settings:
     postgres_port: int
     redis_port: int
     grafana_port: int
+    grafana_public_url: str
     alert_email: tuple[str, ...]
     alert_email_from: str
     alert_smtp_host: str
@@ -367,6 +368,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("POSTGRES_PORT", "5433", "port", "Port of the PostgreSQL of `make run`.", _PORT, "machine"),
     Setting("REDIS_PORT", "6380", "port", "Port of the Redis of `make run`.", _PORT, "machine"),
     Setting("GRAFANA_PORT", "3000", "port", "Port of Grafana.", _PORT, "machine"),
+    Setting("GRAFANA_PUBLIC_URL", "", "address", "Where you reach Grafana, behind a proxy: links in alerts begin "
+            "with it. Empty: `http://localhost:` and its port.", _optional_url("https", "http"), "alerts"),
     Setting("ALERT_EMAIL", "", "addresses", "Whom Grafana tells its alerts by mail, comma-separated; with it goes "
             "ALERT_SMTP_HOST. Empty, as ALERT_WEBHOOK_URL: alerts are shown in Grafana only.",
             lambda text: tuple(_mail_address(part) for part in _list(text)), "alerts"),

@@ -438,6 +438,7 @@ def grafana_environ(stack: Stack, data_dir: Path) -> dict[str, str]:
     settings = stack.settings
     ours = {
         "FOOTFALL_WORK": str(data_dir / "started"),
+        "GRAFANA_PUBLIC_URL": settings.grafana_public_url,
         "ALERT_EMAIL": ",".join(settings.alert_email),
         "ALERT_EMAIL_FROM": settings.alert_email_from,
         "ALERT_SMTP_HOST": settings.alert_smtp_host,

@@ -58,6 +58,7 @@ if [ -n "${ALERT_SMTP_HOST:-}" ]; then
     # shellcheck disable=SC2016
     [ -z "${ALERT_SMTP_PASSWORD:-}" ] || export GF_SMTP_PASSWORD='$__env{ALERT_SMTP_PASSWORD}'
 fi
+[ -z "${GRAFANA_PUBLIC_URL:-}" ] || export GF_SERVER_ROOT_URL="$GRAFANA_PUBLIC_URL"
 # Until it first looks again Grafana tells by the policy of before, which may be the one that it is delivered with: a mail
 # to a stranger. A minute is its default.
 [ -z "$now" ] || export GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL=5s

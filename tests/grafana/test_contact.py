@@ -81,6 +81,17 @@ def test_mail_goes_by_the_server_that_is_set_and_the_password_stays_whole(tmp_pa
     assert "GF_SMTP_ENABLED" not in start(tmp_path, **HOOK).stdout
 
 
+def test_links_begin_with_the_address_that_is_set(tmp_path: Path) -> None:
+    usual = {"GF_SERVER_ROOT_URL": "http://localhost:3000/"}
+    public = {"GRAFANA_PUBLIC_URL": "https://stats.blog.example/grafana"}
+    for settings, wanted in (
+        (usual | {"GRAFANA_PUBLIC_URL": ""}, "http://localhost:3000/"),
+        (usual | public, "https://stats.blog.example/grafana"),
+    ):
+        assert f"GF_SERVER_ROOT_URL={wanted}" in start(tmp_path, **settings).stdout.splitlines()
+    assert "GF_SERVER_ROOT_URL" not in start(tmp_path).stdout
+
+
 def test_mail_without_a_server_is_an_error_that_says_so(tmp_path: Path) -> None:
     answer = start(tmp_path, ALERT_EMAIL="me@blog.example")
     assert answer.returncode == 1

@@ -55,6 +55,7 @@ MISTAKES = {
     "POSTGRES_PORT": ("x",),
     "REDIS_PORT": ("0",),
     "GRAFANA_PORT": ("-3",),
+    "GRAFANA_PUBLIC_URL": ("stats.blog.example", "ftp://stats.blog.example/"),
     "ALERT_EMAIL": ("me", "me@", "a@b.example b@b.example", "Me <me@b.example>"),
     "ALERT_EMAIL_FROM": ("me", "a@b.example, b@b.example"),
     "ALERT_SMTP_HOST": ("mail.example.com", "smtp://mail.example.com:25", "mail.example.com:"),
