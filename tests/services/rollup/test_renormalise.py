@@ -31,7 +31,6 @@ from services.hit import Hit
 from services.migrate.runner import set_sites
 from services.rollup import compare
 from services.rollup.refresh import refresh
-from services.settings import Settings
 from services.sites import Sites
 from tests.make import SITE, make_hit, make_settings
 from tests.services.rollup.conftest import Parts
@@ -351,7 +350,7 @@ def test_a_refresh_of_an_older_version_is_refused(parts: Parts) -> None:
     assert parts.waiting() == 0
 
 
-def test_a_killed_run_goes_on_where_it_was(parts: Parts, settings: Settings) -> None:
+def test_a_killed_run_goes_on_where_it_was(parts: Parts) -> None:
     days = 8
     hits = [
         make_hit(id=place + 1, day=TODAY - datetime.timedelta(days=place % days), source="docs.google.com",
