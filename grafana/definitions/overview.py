@@ -99,9 +99,10 @@ SOURCES = Row(14, [
     table(
         "Sources and the pages they led to",
         "overview/referrals.sql",
-        "The 15 sources with the most pageviews; under each the pages it led to, by referrer, as far as they are "
-        "among the 100 most frequent pairs of referrer and page. Sources are named origins, else the referrer's "
-        "host. Direct traffic has none.",
+        "The 15 sources with the most pageviews; under each the four pages it led to most, added up over those of "
+        "its referrers that are among the 100 most frequent pairs of referrer and page. By: the first of them. "
+        "Others: all else of the source. Sources are named origins, else the referrer's host. Direct traffic has "
+        "none.",
         [
             Column("label", "Source and page", explore="source", explore_field="source",
                    explore_also=(("page", "page"),)),
