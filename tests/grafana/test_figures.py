@@ -397,6 +397,23 @@ def test_a_page_stands_once_under_its_source_by_the_first_of_its_referrers(datab
     ]
 
 
+def test_the_last_hit_of_an_installation_whose_minutes_were_not_kept(database: Database) -> None:
+    def says() -> list[Any]:
+        return [row["last_hit"] for row in shown(database, "overview", "Last hit").rows]
+
+    def ago(**span: float) -> datetime:
+        return (datetime.now(UTC) - timedelta(**span)).astimezone(ZONE)
+
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit_at(1, ago(hours=5), "a")])
+        assert says() == ["5 h ago"]
+        connection.execute("delete from ingest_minutes")
+        assert says() in (["5 h ago"], ["6 h ago"]), "the beginning of its hour"
+        store(connection, [make_hit_at(2, ago(seconds=3), "bot", is_bot=True)])
+        assert re.fullmatch(r"\d+ s ago", *says())
+
+
 def test_a_referrer_is_a_link_only_where_it_is_a_web_address(filled: Database) -> None:
     rows = shown(filled, "sources", "Referrers and the pages they led to").rows
     links = {row["source"]: (row["referrer"], row["referrer_address"]) for row in rows}
