@@ -191,7 +191,6 @@ OVER_TIME = Row(9, [
             last="24h",
             width=12,
         ),
-        custom={"showPoints": "never"},
         decimals=1,
     ),
 ])  # fmt: skip
@@ -209,7 +208,6 @@ DELAYS = Row(9, [
             last="24h",
             width=12,
         ),
-        custom={"showPoints": "auto"},
         unit=SECONDS,
     ),
     with_defaults(
@@ -323,6 +321,7 @@ FEEDS = Row(6, [
             Column("skipped", "Skipped", COUNT, width_px=80),
             Column("error", "What is wrong", width_px=300),
         ],
+        empty="No feed: setting FEEDS",
     ),
 ])  # fmt: skip
 

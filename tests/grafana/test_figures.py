@@ -388,12 +388,12 @@ def test_a_page_stands_once_under_its_source_by_the_first_of_its_referrers(datab
         store(connection, [make_hit(n, 10, str(n), **visit) for n, visit in enumerate(visits)])
     rows = shown(database, "overview", NESTED).rows
     assert [(row["label"], row["referrer"], row["pageviews"], row["address"]) for row in rows] == [
-        ("Reader", "\N{NO-BREAK SPACE}", sum(led.values()), "about:blank"),
+        ("Reader", "\N{ZERO WIDTH SPACE}", sum(led.values()), "about:blank"),
         ("↳ /x", "a.example/a + 2 more", 9, "https://www.a.example/a"),
         ("↳ /y", "b.example/b", 6, "https://www.b.example/b"),
         ("↳ /1", "a.example/a", 3, "https://www.a.example/a"),
         ("↳ /2", "a.example/a", 2, "https://www.a.example/a"),
-        ("↳ … others", "\N{NO-BREAK SPACE}", 2, "about:blank"),
+        ("↳ … others", "\N{ZERO WIDTH SPACE}", 2, "about:blank"),
     ]
 
 

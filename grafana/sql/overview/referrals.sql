@@ -1,7 +1,7 @@
 -- overview/referrals.sql: the 15 sources with the most pageviews, under each the pages it led to, and the others.
 -- Of the 100 pairs of referrer and page with the most pageviews those of one source and page are one row, by the first of
 -- their referrers. Each source shows its first four pages; what is left of its pageviews is said in a row of its own.
--- No cell is empty: a space that is none stands for nothing.
+-- No cell is empty: a space without width stands for nothing, of which a link shows nothing either.
 with days as materialized (
     select ($__timeFrom()::timestamptz at time zone report_timezone)::date as first_day,
            ($__timeTo()::timestamptz at time zone report_timezone)::date as last_day
@@ -38,7 +38,7 @@ with days as materialized (
     left join titles t using (title_id)
     where g.place_in_source <= 4
 ), rows as (
-    select place, 0 as place_in_source, source as label, ' ' as referrer, pageviews, source, 'All' as page,
+    select place, 0 as place_in_source, source as label, U&'\200B' as referrer, pageviews, source, 'All' as page,
            'about:blank' as address
     from sources
     where place <= 15
@@ -49,12 +49,12 @@ with days as materialized (
            pageviews, source, page, case when referrer ~ '^https?://' then referrer else page_address end
     from shown
     union all
-    select place, 5, '↳ … others', ' ', sources.pageviews - of_shown.pageviews, source, 'All', 'about:blank'
+    select place, 5, '↳ … others', U&'\200B', sources.pageviews - of_shown.pageviews, source, 'All', 'about:blank'
     from sources
     join (select place, sum(pageviews) as pageviews from shown group by place) of_shown using (place)
     where sources.pageviews > of_shown.pageviews
     union all
-    select 16, 0, '+ ' || count(*) || ' other sources', ' ', sum(pageviews), 'All', 'All', 'about:blank'
+    select 16, 0, '+ ' || count(*) || ' other sources', U&'\200B', sum(pageviews), 'All', 'All', 'about:blank'
     from sources
     where place > 15
     having count(*) > 0
