@@ -58,7 +58,7 @@ OVER_TIME = Row(9, [
         "Kinds of bots",
         "bots/classes.sql",
         f"Hits of each kind of bot; all events. {KINDS}",
-        [Column("bot_class", "Kind"), HITS._replace(width_px=240)],
+        [Column("bot_class", "Kind", width_px=90), HITS._replace(width_px=0)],
         width=8,
     ),
 ])  # fmt: skip
