@@ -70,8 +70,11 @@ def find_or_make(table: Table) -> LiteralString:
     key: LiteralString = ", ".join(f"{name}::text" for name, _ in table.columns)
     return f"""-- enricher: numbers of {table.name}
 with given as materialized (
-    select *, row_key({key}) as key
-    from unnest({lists}) with ordinality as g ({names}, place)
+    select {names}, place, row_key({key}) as key
+    from unnest({lists}) with ordinality as g ({names}, place),
+         -- This commit need not be on disk: those of the hits that use these numbers come after it in the WAL. One
+         -- sync a batch instead of two to seven.
+         set_config('synchronous_commit', 'off', true)
 ), known as materialized (
     select g.place, t.{table.number} as number, t.used_on
     from given g join {table.name} t on t.key = g.key
@@ -130,6 +133,15 @@ _TITLE = _FIELDS.index("title")
 _ORIGIN = slice(_FIELDS.index("source"), _FIELDS.index("country"))
 _CLIENT = slice(_FIELDS.index("country"), _FIELDS.index("status"))
 
+
+def _unknown(part: int | slice, hits: list[Row], known: dict[Any, Any]) -> set[Any]:
+    """The distinct values of a part of the hits that are not known.
+
+    Not ``set - known.keys()``: that looks at all that is known, 5 ms a batch with full caches.
+    """
+    return {value for hit in hits if (value := hit[part]) not in known}
+
+
 # site_id, page_id, title_id, origin_id, client_id
 Numbered = tuple[int, int, int, int, int]
 
@@ -177,10 +189,10 @@ class Numbers:
 
     def _learn(self, hits: list[Row]) -> None:
         """Number what is not known yet."""
-        pages = {hit[_PAGE] for hit in hits} - self._pages.keys()
-        titles = {hit[_TITLE] for hit in hits} - self._titles.keys()
-        origins = {hit[_ORIGIN] for hit in hits} - self._origins.keys()
-        clients = {hit[_CLIENT] for hit in hits} - self._clients.keys()
+        pages = _unknown(_PAGE, hits, self._pages)
+        titles = _unknown(_TITLE, hits, self._titles)
+        origins = _unknown(_ORIGIN, hits, self._origins)
+        clients = _unknown(_CLIENT, hits, self._clients)
         if max(len(self._pages), len(self._titles), len(self._origins), len(self._clients)) > CACHE_ROWS:
             self._forget()
             self._learn(hits)
