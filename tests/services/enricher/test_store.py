@@ -278,11 +278,15 @@ def test_only_a_refused_value_is_a_bad_row(error: psycopg.Error, bad: bool) -> N
 
 
 def test_attempts_are_counted_durably(bench: Bench, store: Store) -> None:
-    assert [store.count_attempt("1-0"), store.count_attempt("1-0"), store.count_attempt("2-0")] == [1, 2, 1]
+    assert [
+        store.notes.count_attempt("1-0"),
+        store.notes.count_attempt("1-0"),
+        store.notes.count_attempt("2-0"),
+    ] == [1, 2, 1]
     with bench.connect() as other:
-        assert Store(other).count_attempt("1-0") == 3
-    store.forget_attempts("1-0")
-    assert store.count_attempt("1-0") == 1
+        assert Store(other).notes.count_attempt("1-0") == 3
+    store.notes.forget_attempts("1-0")
+    assert store.notes.count_attempt("1-0") == 1
 
 
 @pytest.mark.parametrize("day", ["2025-10-18", "2025-12-31", "2026-02-28"])
