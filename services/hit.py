@@ -61,7 +61,9 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     hit_id: Id
     received_at_us: UnixTime
-    day: Day  # date in the reporting time zone
+    # Date in the reporting time zone. One of those that the clear part counts hits of, and so a date: its pattern
+    # is not looked for again in each hit (0.4 µs).
+    day: Annotated[str, msgspec.Meta(max_length=10)]
     site: Site
     url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
     address: Annotated[str, msgspec.Meta(max_length=45)]
