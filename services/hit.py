@@ -86,7 +86,12 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def size_of(hit: RawHit) -> int:
     """At least the bytes of the hit in a group: a character has up to 4."""
     characters = (
-        len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent) + len(hit.event) + len(hit.site)
+        len(hit.url)
+        + len(hit.title)
+        + len(hit.referrer)
+        + len(hit.user_agent)
+        + len(hit.event)
+        + len(hit.site)
     )
     if hit.props:
         characters += sum(len(name) + len(str(value)) for name, value in hit.props.items())

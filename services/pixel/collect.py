@@ -112,7 +112,7 @@ def _text(parameters: Parameters, name: str, longest: int) -> str | None:
 
 def _event(parameters: Parameters) -> str:
     value = parameters.get("event")
-    if value is None or value == "" or value == PAGEVIEW:
+    if value is None or value in ("", PAGEVIEW):
         return PAGEVIEW
     if not isinstance(value, str):
         return "invalid"
@@ -286,6 +286,12 @@ class Collector:
         )
         if good_props and None not in (title, referrer, screen, language, status):
             return Accepted(hit, ())
-        values = {"title": title, "referrer": referrer, "screen": screen, "language": language, "status": status}
+        values = {
+            "title": title,
+            "referrer": referrer,
+            "screen": screen,
+            "language": language,
+            "status": status,
+        }
         dropped = [name for name, value in values.items() if value is None]
         return Accepted(hit, (*dropped, *(() if good_props else ("props",))))
