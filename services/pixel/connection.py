@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from services.logs import Logger, place_of
@@ -50,6 +50,11 @@ def peer_of(peername: Any) -> str | None:
     # aiohttp: "" on a Unix socket, None when the client is gone already.
     peer = peername[0] if isinstance(peername, tuple) else peername
     return UNKNOWN_PEER if peer is None else str(peer) or None
+
+
+def _is_whole(message: RawRequestMessage, body: StreamReader) -> bool:
+    """Whether a POST's body is here, and nothing else is wanted for it."""
+    return body.is_eof() and body.total_bytes <= MAX_BODY_BYTES and "Expect" not in message.headers
 
 
 class _Sieve:
@@ -91,32 +96,36 @@ class _Connection(RequestHandler):
 
     # Ordinary hits -------------------------------------------------------------------------------------------
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether aiohttp has no request of this connection, and none of its answers waits to be read."""
-        waiter = self._waiter
-        is_waiting = waiter is not None and not waiter.done()
-        return (is_waiting or not self._request_count) and not self._messages and not self._paused
-
     def takes(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Whether this is an ordinary hit: whole, by HTTP/1.1, on a connection that stays. It is under way then."""
         path, _, query = message.path.partition("?")
         endpoint = self.site.endpoints.get(path)
-        if (
-            endpoint is None
-            or not endpoint.takes(message.method)
-            or message.version != HttpVersion11
-            or message.should_close
-            or message.upgrade
-            or "#" in query
-            or (message.method == "POST" and "Expect" in message.headers)
-            or not payload.is_eof()
-            or payload.total_bytes > MAX_BODY_BYTES
-            or self.site.stopping
-            or not self._is_idle
-        ):
+        is_ordinary = (
+            endpoint is not None
+            and message.version is HttpVersion11
+            and not message.should_close
+            and not message.upgrade
+            and "#" not in query
+            and not self.site.stopping
+            and self._is_idle()
+        )
+        if not is_ordinary or endpoint is None:
             return False
-        body = payload.read_nowait() if message.method == "POST" else None
+        body = None
+        if message.method == "POST" and not endpoint.is_image and _is_whole(message, payload):
+            body = payload.read_nowait()
+        elif message.method != "GET" or payload is not EMPTY_PAYLOAD:
+            return False
+        self._take(endpoint, message, body)
+        return True
+
+    def _is_idle(self) -> bool:
+        """Whether aiohttp has no request of this connection, and none of its answers waits to be read."""
+        waiter = self._waiter
+        is_waiting = not self._request_count if waiter is None else not waiter.done()
+        return is_waiting and not self._messages and not self._paused
+
+    def _take(self, endpoint: Endpoint, message: RawRequestMessage, body: bytes | None) -> None:
         self.is_asked = True
         # Counted from here: an answer takes less than 2 s.
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
@@ -125,7 +134,6 @@ class _Connection(RequestHandler):
             self.site.taker.take(endpoint, message.url, message.headers, body, peer, self.tell)
         except Exception as error:  # as aiohttp does: a fault of ours is this request's alone
             self._tell_last(FixedAnswer(self._failed(error)))
-        return True
 
     def tell(self, answer: FixedAnswer) -> None:
         """Write the answer of the hit under way, and go on with what came meanwhile."""

@@ -32,10 +32,11 @@ from services.hit import (
     reseal_group,
     size_of,
 )
-from services.hit_stream import FIELD, STREAM, entry_order
+from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
 from services.pixel.signs import Signs
 from services.pixel.spool import Spool, SpoolFull
+from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds, SealingKeys
 
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
@@ -112,6 +113,7 @@ class GroupCommit:
         max_stream_entries: int,
     ) -> None:
         self._redis = client
+        self._writer = StreamWriter(client)
         self._sealer = sealer
         self._spool = spool
         self._holds = holds
@@ -288,7 +290,7 @@ class GroupCommit:
         while not entry_id:
             try:
                 async with asyncio.timeout_at(deadline):
-                    entry_id = await self._add(groups)
+                    entry_id = await self._writer.add(groups)
             except TimeoutError:
                 break
             except WIRE_ERRORS as error:
@@ -298,16 +300,6 @@ class GroupCommit:
                 await asyncio.sleep(RETRY_PAUSE_S)
         self._note_redis(away=not entry_id)
         return entry_id
-
-    async def _add(self, groups: list[bytes]) -> str:
-        if len(groups) == 1:
-            entry_id = await self._redis.execute_command("XADD", STREAM, "*", FIELD, groups[0])
-        else:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for data in groups:
-                    pipeline.execute_command("XADD", STREAM, "*", FIELD, data)
-                entry_id = (await pipeline.execute())[-1]
-        return str(entry_id.decode())
 
     def _note_redis(self, *, away: bool) -> None:
         if away != self.redis_away:
