@@ -140,8 +140,8 @@ class Pixel:
         return answers.answer(204, b"", "", {**outcome, **methods})
 
     async def _take(self, request: web.BaseRequest, endpoint: Endpoint) -> web.Response:
-        url, headers, body = request.rel_url, request.headers, None
-        if request.method == "POST" and len(url.raw_query_string) <= MAX_QUERY_BYTES:
+        query, headers, body = request.rel_url.raw_query_string, request.headers, None
+        if request.method == "POST" and len(query) <= MAX_QUERY_BYTES:
             try:
                 body = await self._body(request)
             except TimeoutError:
@@ -154,7 +154,7 @@ class Pixel:
             if not told.done():  # else the client is gone
                 told.set_result(answer)
 
-        self.taker.take(endpoint, url, headers, body, peer_of(request.remote), tell)
+        self.taker.take(endpoint, query, headers, body, peer_of(request.remote), tell)
         return (await told).ordinary()
 
     @staticmethod

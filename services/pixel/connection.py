@@ -116,7 +116,7 @@ class _Connection(RequestHandler):
             body = payload.read_nowait()
         elif message.method != "GET" or payload is not EMPTY_PAYLOAD:
             return False
-        self._take(endpoint, message, body)
+        self._take(endpoint, query, message, body)
         return True
 
     def _is_idle(self) -> bool:
@@ -125,13 +125,13 @@ class _Connection(RequestHandler):
         is_waiting = not self._request_count if waiter is None else not waiter.done()
         return is_waiting and not self._messages and not self._paused
 
-    def _take(self, endpoint: Endpoint, message: RawRequestMessage, body: bytes | None) -> None:
+    def _take(self, endpoint: Endpoint, query: str, message: RawRequestMessage, body: bytes | None) -> None:
         self.is_asked = True
         # Counted from here: an answer takes less than 2 s.
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
         peer = peer_of(self.peername)
         try:
-            self.site.taker.take(endpoint, message.url, message.headers, body, peer, self.tell)
+            self.site.taker.take(endpoint, query, message.headers, body, peer, self.tell)
         except Exception as error:  # as aiohttp does: a fault of ours is this request's alone
             self._tell_last(FixedAnswer(self._failed(error)))
 

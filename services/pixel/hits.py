@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from aiohttp import hdrs
 from multidict import CIMultiDictProxy, istr
-from yarl import URL
 
 from services.metrics import PixelMetrics
 from services.pixel import answers
@@ -22,7 +21,7 @@ from services.pixel.client_address import ClientAddress
 from services.pixel.collect import Accepted, Collector, Excluded, Headers
 from services.pixel.fixed_answer import FixedAnswer
 from services.pixel.group_commit import GroupCommit
-from services.pixel.parameters import body_parameters, unpacked, url_parameters
+from services.pixel.parameters import body_parameters, query_parameters, unpacked
 from services.pixel.rate_limit import RateLimit
 
 MAX_QUERY_BYTES = 8_000
@@ -92,7 +91,7 @@ class HitTaker:
     def take(
         self,
         endpoint: Endpoint,
-        url: URL,
+        query: str,
         headers: RequestHeaders,
         body: bytes | None,
         peer: str | None,
@@ -104,9 +103,9 @@ class HitTaker:
         own socket.
         """
         now_us = time.time_ns() // 1_000
-        if len(url.raw_query_string) > MAX_QUERY_BYTES:
+        if len(query) > MAX_QUERY_BYTES:
             return tell(self.refuse(headers, 414, "query", answers.QUERY_LINE))
-        parameters = url_parameters(url)
+        parameters = query_parameters(query) if query else {}
         if body:
             body = unpacked(body, headers.get(hdrs.CONTENT_ENCODING, ""), MAX_BODY_BYTES)
             if body is None:
