@@ -105,10 +105,13 @@ def is_owner(cookie: str) -> bool:
 
 def _text(parameters: Parameters, name: str, longest: int) -> str | None:
     """A text parameter, cleaned and cut; empty when absent; None when it is no text."""
-    value = parameters.get(name, "")
-    if value is None:
+    value = parameters.get(name)
+    if value is None or value == "":
         return ""
-    return clean(value).strip()[:longest] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    text = clean(value).strip()
+    return text if len(text) <= longest else text[:longest]
 
 
 def _event(parameters: Parameters) -> str:

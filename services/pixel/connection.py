@@ -93,6 +93,7 @@ class _Connection(RequestHandler):
         self._parser = _Sieve(self._parser, self)  # type: ignore[assignment]
         self.is_asked = False  # an ordinary hit waits for its answer
         self._held = b""  # what came meanwhile
+        self._peer: str | None = UNKNOWN_PEER
 
     # Ordinary hits -------------------------------------------------------------------------------------------
 
@@ -100,16 +101,19 @@ class _Connection(RequestHandler):
         """Whether this is an ordinary hit: whole, by HTTP/1.1, on a connection that stays. It is under way then."""
         path, _, query = message.path.partition("?")
         endpoint = self.site.endpoints.get(path)
-        is_ordinary = (
-            endpoint is not None
-            and message.version is HttpVersion11
-            and not message.should_close
-            and not message.upgrade
-            and "#" not in query
-            and not self.site.stopping
-            and self._is_idle()
-        )
-        if not is_ordinary or endpoint is None:
+        waiter = self._waiter
+        if (
+            endpoint is None
+            or message.version is not HttpVersion11
+            or message.should_close
+            or message.upgrade
+            or "#" in query
+            or self.site.stopping
+            # aiohttp has a request of this connection, or answers that the client has not read
+            or (self._request_count if waiter is None else waiter.done())
+            or self._messages
+            or self._paused
+        ):
             return False
         body = None
         if message.method == "POST" and not endpoint.is_image and _is_whole(message, payload):
@@ -119,19 +123,14 @@ class _Connection(RequestHandler):
         self._take(endpoint, query, message, body)
         return True
 
-    def _is_idle(self) -> bool:
-        """Whether aiohttp has no request of this connection, and none of its answers waits to be read."""
-        waiter = self._waiter
-        is_waiting = not self._request_count if waiter is None else not waiter.done()
-        return is_waiting and not self._messages and not self._paused
-
     def _take(self, endpoint: Endpoint, query: str, message: RawRequestMessage, body: bytes | None) -> None:
         self.is_asked = True
         # Counted from here: an answer takes less than 2 s.
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
-        peer = peer_of(self.peername)
+        if self._peer is UNKNOWN_PEER:
+            self._peer = peer_of(self.peername)
         try:
-            self.site.taker.take(endpoint, query, message.headers, body, peer, self.tell)
+            self.site.taker.take(endpoint, query, message.headers, body, self._peer, self.tell)
         except Exception as error:  # as aiohttp does: a fault of ours is this request's alone
             self._tell_last(FixedAnswer(self._failed(error)))
 

@@ -34,7 +34,12 @@ def _plain(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
 
 
-_cached_plain = lru_cache(MAX_CACHED_TEXTS)(_plain)
+def _pair(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return _plain(name), _plain(value)
+
+
+_cached_pair = lru_cache(MAX_CACHED_TEXTS)(_pair)
 
 
 def query_parameters(query: str) -> dict[str, Any]:
@@ -46,14 +51,14 @@ def query_parameters(query: str) -> dict[str, Any]:
         query = query.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     parameters: dict[str, Any] = {}
     for part in query.split("&"):
-        if part:
+        if "%" in part or "+" in part:
+            name, value = _cached_pair(part) if len(part) <= MAX_CACHED_TEXT else _pair(part)
+        elif part:
             name, _, value = part.partition("=")
-            if "%" in name or "+" in name:
-                name = _plain(name)
-            if name not in parameters:
-                if "%" in value or "+" in value:
-                    value = _cached_plain(value) if len(value) <= MAX_CACHED_TEXT else _plain(value)
-                parameters[name] = value
+        else:
+            continue
+        if name not in parameters:
+            parameters[name] = value
     return parameters
 
 
