@@ -37,8 +37,8 @@ run: $(RUN) ## Run the whole product on this machine, without Docker
 test: $(DEV) ## Run everything that must be green to deploy
 	@$(PY) -m tools.gate
 
-bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
-	@$(PY) -m bench
+bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json; COMPARE=other-results.json
+	@$(if $(COMPARE),COMPARE="$(COMPARE)") $(PY) -m bench
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
 	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))

@@ -1,11 +1,13 @@
 """``make bench``: the figures of the pipeline, on a stack of its own, and of ten million stored hits.
 
 Prints ``name value unit``, one a line, on standard output, progress on standard error, and writes
-bench/results.json.
+bench/results.json. COMPARE=other-results.json prints a comparison with those instead of the lines.
 
+BENCH_REPEATS (default 5) is how often each is measured, for the median; what is compared takes turns.
 BENCH_HITS (default 200,000) is the number of hits of one pipeline run; 20,000 makes a quick run whose figures say
 little. BENCH_STORED_HITS (default 10,000,000) is how many hits the data set has, which is built once and kept in
-BENCH_CACHE (default bench/cache, 1.5 GB). Either may be 0, which leaves its part out.
+BENCH_CACHE (default bench/cache, 1.5 GB). Either may be 0, which leaves its part out; both 0: nothing
+is measured, and the last results are compared.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.compare import compare, load_results, table, warnings
 from bench.figures import RESULTS, Figures, write_results
 from bench.load import BenchError, find_wrk
 from bench.machine import busy_share, describe
@@ -24,6 +27,7 @@ from bench.stored.stage import StoredStage
 
 # The number by default, and the fewest that say anything.
 HITS = {"BENCH_HITS": (200_000, 4_000), "BENCH_STORED_HITS": (10_000_000, 10_000)}
+REPEATS = 5
 BUSY = 0.15
 
 
@@ -41,12 +45,21 @@ def hits_wanted(name: str) -> int:
     return int(text)
 
 
+def repeats_wanted() -> int:
+    """Raises ``BenchError``."""
+    text = os.environ.get("BENCH_REPEATS") or str(REPEATS)
+    if not text.isdecimal() or not int(text):
+        raise BenchError(f"BENCH_REPEATS: {text!r} is not a number from 1 up")
+    return int(text)
+
+
 class Run:
     """One run of what is wanted."""
 
     def __init__(self) -> None:
         self.hits = hits_wanted("BENCH_HITS")
         self.stored_hits = hits_wanted("BENCH_STORED_HITS")
+        self.repeats = repeats_wanted()
         self.figures = Figures()
         self.notes: list[str] = []
         self.versions: dict[str, str] = {}
@@ -63,8 +76,9 @@ class Run:
             with running_stack() as stack:
                 self.versions = stack.versions()
                 Bench(
-                    stack, self.figures, self.hits, say, self.note, with_data_set=self.stored_hits > 0
-                ).run()
+                    stack, self.figures, self.hits, say, self.note,
+                    repeats=self.repeats, with_data_set=self.stored_hits > 0,
+                ).run()  # fmt: skip
         if self.stored_hits:
             cache = Path(os.environ.get("BENCH_CACHE") or CACHE)
             self.versions["postgresql"] = StoredStage(self.figures, say, self.note).run(
@@ -75,6 +89,26 @@ class Run:
 def measure() -> None:
     """Raises ``BenchError``."""
     run = Run()
+    other = os.environ.get("COMPARE")
+    before = load_results(Path(other)) if other else None  # a wrong name is said now, not at the end
+    if run.hits or run.stored_hits:
+        write(run)
+    elif before is None:
+        raise BenchError(
+            "BENCH_HITS and BENCH_STORED_HITS are 0: nothing is measured; COMPARE= names what to compare"
+        )
+    if before is None:
+        for line in run.figures.lines():
+            print(line)
+        return
+    after = load_results(RESULTS)
+    for warning in warnings(before, after):
+        say(warning)
+    print(table(compare(before, after)))
+
+
+def write(run: Run) -> None:
+    """Measure and write. Raises ``BenchError``."""
     if not sys.platform.startswith("linux"):
         raise BenchError("make bench reads CPU times from /proc and runs on Linux only")
     began = time.monotonic()
@@ -86,8 +120,6 @@ def measure() -> None:
     say("  ".join(f"{name} {value}" for name, value in machine.items()))
     write_results(run.figures, machine, run.hits, run.notes)
     say(f"written to {RESULTS.relative_to(RESULTS.parents[1])} after {time.monotonic() - began:.0f} s")
-    for line in run.figures.lines():
-        print(line)
 
 
 def main() -> int:

@@ -33,7 +33,21 @@ STOP_WITHIN_S = 20.0
 SETTLE_WITHIN_S = 180.0
 LOOK_EVERY_S = 0.02
 
+ENRICHERS = "select count(*) from pg_stat_activity where application_name = 'footfall enricher'"
+
 Connection = psycopg.Connection[Any]
+
+
+@contextlib.contextmanager
+def paused(*pids: int) -> Iterator[None]:
+    """Processes stand still (SIGSTOP)."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,8 @@ class Stack:
         self._supervisor = supervisor
         self.port = int(urls["PIXEL_URL"].rpartition(":")[2])
         self._database_url = urls["OWNER_DATABASE_URL"]
-        self._redis: Any = redis.Redis.from_url(urls["REDIS_URL"])
+        self._redis_url = urls["REDIS_URL"]
+        self._redis = self.redis_client()
         self.connection = self.connect()
 
     def connect(self) -> Connection:
@@ -137,14 +152,35 @@ class Stack:
             raise BenchError(f"hits were not rolled up within {SETTLE_WITHIN_S:.0f} s")
 
     @contextlib.contextmanager
-    def paused(self, name: str) -> Iterator[None]:
-        """A part stands still (SIGSTOP)."""
-        pid = self.pid(name)
-        os.kill(pid, signal.SIGSTOP)
+    def everysec(self) -> Iterator[None]:
+        """Redis answers before it has written."""
+        self._redis.config_set("appendfsync", "everysec")
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            self._redis.config_set("appendfsync", "always")
+
+    @contextlib.contextmanager
+    def second_enricher(self) -> Iterator[int]:
+        """Another one beside the first, with the same settings; its process id. Raises ``BenchError``."""
+        text = (Path("/proc") / str(self.pid("enricher")) / "environ").read_text().rstrip("\0")
+        environ = dict(line.split("=", 1) for line in text.split("\0"))
+        environ |= {"CONSUMER_NAME": "second", "METRICS_PORT": "0"}
+        process = spawn(
+            [sys.executable, "-m", "services.enricher"], environ=environ, log=self.folder / "second.log"
+        )
+        try:
+            if not poll(lambda: self.number(ENRICHERS) > 1, START_WITHIN_S):
+                raise BenchError(
+                    f"a second enricher did not start:\n{(self.folder / 'second.log').read_text()}"
+                )
+            yield process.pid
+        finally:
+            stop(process)
+
+    def redis_client(self) -> Any:
+        """A client of the stack's Redis."""
+        return redis.Redis.from_url(self._redis_url)
 
     def versions(self) -> dict[str, str]:
         """Of the servers."""
@@ -193,7 +229,8 @@ def _troubles(log: Path) -> str:
     return "\n".join(lines[-20:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it, by force when it takes too long."""
     process.terminate()
     try:
         process.wait(STOP_WITHIN_S)
@@ -213,28 +250,10 @@ def running_stack() -> Iterator[Stack]:
         # Grafana is no part of the pipeline: where it is installed, a taken port keeps it from being started.
         held = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
         process = _start(folder, held.getsockname()[1])
-        closing.callback(_stop, process)
+        closing.callback(stop, process)
         stack = Stack(folder, process)
         closing.callback(stack.close)
         try:
             yield stack
         except BenchError as error:
             raise BenchError(f"{error}\n{_troubles(folder / 'supervisor.log')}") from error
-
-
-@contextlib.contextmanager
-def running_bare() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Port and process of the bare aiohttp application. Raises ``BenchError``."""
-    port = free_port()
-    process = spawn([sys.executable, "-m", "bench.bare", str(port)])
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        if not poll(answers, 20):
-            raise BenchError(f"the bare application did not start on port {port}")
-        yield port, process
-    finally:
-        _stop(process)
