@@ -89,11 +89,12 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
+	@$(PY) -m bench.page
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run dev; do \

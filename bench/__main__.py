@@ -1,7 +1,8 @@
 """``make bench``: the figures of the pipeline, on a stack of its own, and of ten million stored hits.
 
 Prints ``name value unit``, one a line, on standard output, progress on standard error, and writes
-bench/results.json. COMPARE=other-results.json prints a comparison with those instead of the lines.
+bench/results.json and docs/performance.md, which is made of it. BENCH_RESULTS names another file for the results; the
+page is then left as it is. COMPARE=other-results.json prints a comparison with those instead of the lines.
 
 BENCH_REPEATS (default 5) is how often each is measured, for the median; what is compared takes turns.
 BENCH_HITS (default 200,000) is the number of hits of one pipeline run; 20,000 makes a quick run whose figures say
@@ -21,6 +22,7 @@ from bench.compare import compare, load_results, table, warnings
 from bench.figures import RESULTS, Figures, write_results
 from bench.load import BenchError, find_wrk
 from bench.machine import busy_share, describe
+from bench.page import write_page
 from bench.stack import CACHE, running_stack
 from bench.stages import Bench
 from bench.stored.stage import StoredStage
@@ -51,6 +53,11 @@ def repeats_wanted() -> int:
     if not text.isdecimal() or not int(text):
         raise BenchError(f"BENCH_REPEATS: {text!r} is not a number from 1 up")
     return int(text)
+
+
+def results_path() -> Path:
+    """Where the results go."""
+    return Path(os.environ.get("BENCH_RESULTS") or RESULTS)
 
 
 class Run:
@@ -101,7 +108,7 @@ def measure() -> None:
         for line in run.figures.lines():
             print(line)
         return
-    after = load_results(RESULTS)
+    after = load_results(results_path())
     for warning in warnings(before, after):
         say(warning)
     print(table(compare(before, after)))
@@ -118,8 +125,14 @@ def write(run: Run) -> None:
     run.measure()
     machine = describe(run.versions) | {"busy_before_percent": round(busy * 100)}
     say("  ".join(f"{name} {value}" for name, value in machine.items()))
-    write_results(run.figures, machine, run.hits, run.notes)
-    say(f"written to {RESULTS.relative_to(RESULTS.parents[1])} after {time.monotonic() - began:.0f} s")
+    about: dict[str, str | int] = {
+        "measured_on": time.strftime("%Y-%m-%d"), "hits": run.hits, "repeats": run.repeats,
+    }  # fmt: skip
+    path = results_path()
+    write_results(path, run.figures, machine, about, run.notes)
+    if path == RESULTS:
+        write_page()
+    say(f"written to {path} after {time.monotonic() - began:.0f} s")
 
 
 def main() -> int:

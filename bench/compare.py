@@ -66,7 +66,7 @@ def verdict(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
         if abs(second - first) < LEAST_SHARE * abs(first):
             return f"no difference (under {LEAST_SHARE:.0%})"
         one, other = runs_of(before), runs_of(after)
-        if min(len(one), len(other)) > 1 and min(one) <= max(other) and min(other) <= max(one):
+        if min(one) <= max(other) and min(other) <= max(one):
             return "no difference (within the spread)"
     return "better" if (second > first) == (better == "more") else "worse"
 

@@ -46,10 +46,7 @@ class Figures:
         ]
 
     def _shown(self, name: str) -> str:
-        """The name, with the number of hits that were stored in fact."""
-        if not name.endswith(AT_MANY):
-            return name
-        return f"{name.removesuffix(AT_MANY)}_at_{self.value('stored_hits') / 1e6:g}M"
+        return named_at(name, self.value("stored_hits")) if name.endswith(AT_MANY) else name
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """By name: value, unit, and what each repetition measured."""
@@ -63,6 +60,13 @@ class Figures:
             for name in UNITS
             if name in self._measured
         }
+
+
+def named_at(name: str, stored_hits: float) -> str:
+    """The name of a figure, with the number of hits that were stored in fact."""
+    if not name.endswith(AT_MANY) or not stored_hits:
+        return name
+    return f"{name.removesuffix(AT_MANY)}_at_{stored_hits / 1e6:g}M"
 
 
 def readable(value: float) -> str:
@@ -80,7 +84,9 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def write_results(figures: Figures, machine: dict[str, str | int], hits: int, notes: list[str]) -> None:
-    """bench/results.json"""
-    results = {"figures": figures.as_json(), "machine": machine, "hits": hits, "notes": notes}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+def write_results(
+    path: Path, figures: Figures, machine: dict[str, str | int], run: dict[str, str | int], notes: list[str]
+) -> None:
+    """bench/results.json; ``run``: when, how many hits, how often."""
+    results = {"figures": figures.as_json(), "machine": machine, **run, "notes": notes}
+    path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
