@@ -93,6 +93,11 @@ class Stack:
         """A connection as the owner of the tables."""
         return psycopg.connect(self._database_url, autocommit=True, application_name="footfall bench")
 
+    def reconnect(self) -> None:
+        """After PostgreSQL was started anew. Raises ``psycopg.OperationalError``."""
+        self.connection.close()
+        self.connection = self.connect()
+
     def close(self) -> None:
         self.connection.close()
         self._redis.close()
@@ -191,7 +196,7 @@ class Stack:
         return {"postgresql": str(row[0]) if row else "", server: str(version)}
 
 
-def _environ(folder: Path, grafana_port: int) -> dict[str, str]:
+def _environ(folder: Path, grafana_port: int, settings: dict[str, str]) -> dict[str, str]:
     """The default settings, whatever this shell has, but for what a measurement needs."""
     names = {name for setting in CATALOGUE for name in (setting.name, f"{setting.name}_FILE")}
     environ = {name: value for name, value in os.environ.items() if name not in names}
@@ -204,13 +209,14 @@ def _environ(folder: Path, grafana_port: int) -> dict[str, str]:
         "GRAFANA_PORT": str(grafana_port),
         "RATE_LIMIT": "0",
         "TRUSTED_PROXIES": "127.0.0.1",  # the generator names its visitors by X-Forwarded-For
+        **settings,
     }
 
 
-def _start(folder: Path, grafana_port: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, grafana_port: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
     """Raises ``BenchError``."""
     log = folder / "supervisor.log"
-    environ = _environ(folder, grafana_port)
+    environ = _environ(folder, grafana_port, settings)
     process = spawn([sys.executable, "-m", "tools.run"], environ=environ, log=log)
     ready = folder / "run/stack.json"
     poll(lambda: ready.exists() or process.poll() is not None, START_WITHIN_S)
@@ -240,8 +246,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[Stack]:
-    """A stack that lives as long as the block. Raises ``BenchError``."""
+def running_stack(**settings: str) -> Iterator[Stack]:
+    """A stack that lives as long as the block, with the default settings but for these. Raises ``BenchError``."""
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="footfall-bench-"))
     folder.chmod(0o755)  # the servers may run as another user
@@ -249,7 +255,7 @@ def running_stack() -> Iterator[Stack]:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         # Grafana is no part of the pipeline: where it is installed, a taken port keeps it from being started.
         held = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
-        process = _start(folder, held.getsockname()[1])
+        process = _start(folder, held.getsockname()[1], settings)
         closing.callback(stop, process)
         stack = Stack(folder, process)
         closing.callback(stack.close)
