@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench profile chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
 
 profile: $(DEV) ## Flame graph of STAGE=pixel|enricher|rollup under load, or statements of STAGE=postgres; HITS= RATE=
 	@$(foreach name,STAGE HITS RATE,$(if $($(name)),$(name)="$($(name))")) $(PY) -m bench.profiling
+
+soak: $(DEV) ## Send RATE=2000 hits a second for MINUTES=20 to a stack of its own; fails when memory, latency, lag or tables grow
+	@$(foreach name,MINUTES RATE,$(if $($(name)),$(name)="$($(name))")) $(PY) -m bench.soak
+
+growth: $(DEV) ## Costs at 1, 10, 30 million stored hits, 1 and 40 sites, 5,000 and 200,000 pages; says what more than doubles
+	@$(PY) -m bench.growth
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
 	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))

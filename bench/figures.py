@@ -33,6 +33,10 @@ class Figures:
         """The median. Raises ``KeyError``."""
         return statistics.median(self._measured[name])
 
+    def has(self, name: str) -> bool:
+        """Whether it was measured."""
+        return name in self._measured
+
     def last(self, name: str) -> float:
         """What was measured last. Raises ``KeyError``."""
         return self._measured[name][-1]

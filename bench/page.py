@@ -119,7 +119,11 @@ def judgement(entry: Entry, found: dict[str, Any], figures: dict[str, Any], judg
 def kept_table(name: str) -> str:
     """Figures of a run of their own: bench/kept/NAME.json has columns and, by figure, values."""
     kept = json.loads((KEPT / f"{name}.json").read_text("utf-8"))
-    return "\n".join(_kept_lines(kept["columns"], kept["figures"]))
+    lines = [*_kept_lines(kept["columns"], kept["figures"])]
+    findings = [f"- {finding}" for finding in kept.get("findings", ())]
+    if findings:
+        lines += ["", "More than doubles:", "", *findings]
+    return "\n".join(lines)
 
 
 def _kept_lines(columns: list[str], figures: dict[str, list[float | None]]) -> Iterator[str]:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import psycopg
 
-from bench.driver import Driver
+from bench.driver import Driver, say
 from bench.load import BenchError, find_wrk
+from bench.settings import whole_number
 from bench.stack import Stack, running_stack
 from tools.servers import poll
 
@@ -45,19 +46,6 @@ where query not like '%%pg_stat_%%'
 order by total_exec_time desc
 limit %s
 """
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def number_wanted(name: str, default: int) -> int:
-    """A setting. Raises ``BenchError``."""
-    text = os.environ.get(name) or str(default)
-    if not text.isdecimal():
-        raise BenchError(f"{name}: {text!r} is not a whole number")
-    return int(text)
 
 
 def find_py_spy() -> Path:
@@ -168,7 +156,7 @@ def main() -> int:
         find_wrk()
         if stage in PYTHON_STAGES:
             find_py_spy()
-        hits, rate = number_wanted("HITS", HITS), number_wanted("RATE", 0)
+        hits, rate = whole_number("HITS", HITS), whole_number("RATE", 0, 0)
         with running_stack() as stack:
             path = profile(stack, stage, hits, rate)
     except (BenchError, psycopg.Error) as error:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -141,6 +142,11 @@ class Stack:
     def all_rows(self) -> bool:
         """Whether each hit on the stream is a row: entries are deleted after their commit."""
         return int(self._redis.xlen(STREAM)) == 0
+
+    def oldest_waiting_s(self) -> float:
+        """How long the oldest hit on the stream has waited; 0: none waits."""
+        oldest = self._redis.xrange(STREAM, count=1)
+        return max(0.0, time.time() - int(oldest[0][0].split(b"-")[0]) / 1000) if oldest else 0.0
 
     def settled(self) -> bool:
         """Whether each hit is a row and counted in the rollups."""

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from bench.__main__ import hits_wanted
 from bench.cpu import read_stat, tree_cpu_s
 from bench.figures import UNITS, Figures, percentile, readable
 from bench.load import BenchError, read_report
+from bench.settings import whole_number, whole_numbers
 from bench.steady import view_delays_s
 from bench.stored.timing import Timing, summary_of
 
@@ -48,16 +48,27 @@ def test_a_figure_of_stored_hits_says_how_many_there_were(hits: int, name: str) 
     assert f"panel_ms_p95_at_{name}" in figures.as_json()
 
 
-def test_settings_are_numbers_of_hits_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BENCH_STORED_HITS", raising=False)
-    assert hits_wanted("BENCH_STORED_HITS") == 10_000_000
-    for text in ("0", "30000000"):
-        monkeypatch.setenv("BENCH_STORED_HITS", text)
-        assert hits_wanted("BENCH_STORED_HITS") == int(text)
-    for text in ("-1", "many", "9"):
-        monkeypatch.setenv("BENCH_STORED_HITS", text)
-        with pytest.raises(BenchError, match="BENCH_STORED_HITS"):
-            hits_wanted("BENCH_STORED_HITS")
+def test_a_setting_is_a_number_from_the_least_up_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_HITS", raising=False)
+    assert whole_number("BENCH_HITS", 200_000, 4_000, or_none=True) == 200_000
+    for text in ("0", "4000", "30000000"):
+        monkeypatch.setenv("BENCH_HITS", text)
+        assert whole_number("BENCH_HITS", 200_000, 4_000, or_none=True) == int(text)
+    for text in ("-1", "many", "9", "4e3"):
+        monkeypatch.setenv("BENCH_HITS", text)
+        with pytest.raises(BenchError, match=r"BENCH_HITS.*from 4000 up, or 0"):
+            whole_number("BENCH_HITS", 200_000, 4_000, or_none=True)
+    monkeypatch.setenv("BENCH_HITS", "0")
+    with pytest.raises(BenchError, match=r"from 1 up$"):
+        whole_number("BENCH_HITS", 5)
+
+
+def test_several_numbers_stand_in_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWTH_SITES", "40, 1,40")
+    assert whole_numbers("GROWTH_SITES", (3,)) == (1, 40)
+    monkeypatch.setenv("GROWTH_SITES", "40,")
+    with pytest.raises(BenchError, match="GROWTH_SITES"):
+        whole_numbers("GROWTH_SITES", (3,))
 
 
 def test_the_slowest_questions_are_named_and_those_without_rows() -> None:

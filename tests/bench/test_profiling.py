@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.load import BenchError
-from bench.profiling import find_py_spy, number_wanted, profile
+from bench.profiling import find_py_spy, profile
 from bench.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -44,13 +44,6 @@ def test_a_wrong_setting_is_said_before_anything_is_started(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_number_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HITS", "")
-    assert number_wanted("HITS", 7) == 7
-    monkeypatch.setenv("HITS", "12")
-    assert number_wanted("HITS", 7) == 12
 
 
 @pytest.mark.system
