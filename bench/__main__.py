@@ -7,8 +7,8 @@ page is then left as it is. COMPARE=other-results.json prints a comparison with 
 BENCH_REPEATS (default 5) is how often each is measured, for the median; what is compared takes turns.
 BENCH_HITS (default 200,000) is the number of hits of one pipeline run; 20,000 makes a quick run whose figures say
 little. BENCH_STORED_HITS (default 10,000,000) is how many hits the data set has, which is built once and kept in
-BENCH_CACHE (default bench/cache, 1.5 GB); BENCH_SITES (3) and BENCH_PAGES (5,000) are of it. Either number of hits may
-be 0, which leaves its part out; both 0: nothing is measured, and the last results are compared.
+BENCH_CACHE (default bench/cache, 1.5 GB); BENCH_SITES (3) and BENCH_PAGES (5,000) are of it. Either number of hits
+may be 0, which leaves its part out; both 0: nothing is measured, and the last results are compared.
 """
 
 from __future__ import annotations

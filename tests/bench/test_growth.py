@@ -25,9 +25,9 @@ def figures(ms: float = 10.0, us: float = 30.0, bytes_: float = 100.0) -> dict[s
     [
         (figures(), figures(), []),
         (figures(ms=20.0), figures(ms=40.0), []),
-        (figures(ms=20.1), figures(ms=20.1), ["panel_ms_p95_at_10M from 10 to 20.1 ms (2.0 times) with more hits"]),
-        (figures(), figures(us=99.0), ["new_hit_cpu_us_at_10M from 30 to 99 us (3.3 times) with more sites: 3 to 40"]),
-        (figures(bytes_=19.0), figures(bytes_=90.0), ["bytes_per_hit from 19 to 90 bytes (4.7 times) with more sites"]),
+        (figures(ms=20.1), figures(ms=20.1), ["panel_ms_p95_at_10M from 10 to 20.1 ms (2.0 times) with more hits:"]),
+        (figures(), figures(us=99.0), ["new_hit_cpu_us_at_10M from 30 to 99 us (3.3 times) with more sites:"]),
+        (figures(bytes_=19.0), figures(bytes_=90.0), ["bytes_per_hit from 19 to 90 bytes (4.7 times) with"]),
     ],
 )  # fmt: skip
 def test_what_more_than_doubles_is_named(
@@ -35,10 +35,7 @@ def test_what_more_than_doubles_is_named(
 ) -> None:
     said = list(growing(COMPARED, {SMALL: figures(), LARGE: large, CROWDED: crowded}))
     assert len(said) == len(found), said
-    assert all(
-        text.replace(".0 ", " ").startswith(start.replace(".0 ", " "))
-        for text, start in zip(said, found, strict=True)
-    )
+    assert all(text.startswith(start) for text, start in zip(said, found, strict=True))
 
 
 def test_a_panel_of_two_milliseconds_in_place_of_one_is_no_finding() -> None:
