@@ -91,6 +91,35 @@ def _tables(middle: list[Sample], last: list[Sample]) -> Iterator[str]:
             yield f"size of {name} in MB: {first.size / 1e6:.0f}, then {now.size / 1e6:.0f}, with as many rows"
 
 
+def rows_kept(samples: list[Sample]) -> dict[str, tuple[float, float]]:
+    """What is shown of a soak: by name, the median of the middle third and of the last."""
+    shown: dict[str, Callable[[Sample], float]] = {
+        "hits/s": lambda sample: sample.hits_per_s,
+        "p99, ms": lambda sample: sample.p99_ms,
+        "CPU, µs a hit": lambda sample: sample.cpu_us,
+        "the oldest hit on the stream waits, s": lambda sample: sample.waiting_s,
+        "batches not counted": lambda sample: sample.pending,
+        "dead rows, all tables": lambda sample: sum(table.dead for table in sample.tables.values()),
+        "tables but the hits, MB": _other_tables_mb,
+        "Redis's file, MB": lambda sample: sample.aof_mb,
+        "WAL, MB": lambda sample: sample.wal_mb,
+    }
+    middle, last = thirds(samples)
+    rows = {name: (_median(value, middle), _median(value, last)) for name, value in shown.items()}
+    for name in samples[-1].memory_mb:
+        before, after = ([sample.memory_mb[name] for sample in third] for third in (middle, last))
+        rows[f"memory of {name}, MB"] = (statistics.median(before), statistics.median(after))
+    return rows
+
+
+def _median(value: Callable[[Sample], float], samples: list[Sample]) -> float:
+    return statistics.median(map(value, samples))
+
+
+def _other_tables_mb(sample: Sample) -> float:
+    return sum(table.size for name, table in sample.tables.items() if not name.startswith("hits_days.")) / 1e6
+
+
 def table_lines(samples: list[Sample]) -> Iterator[str]:
     """The larger tables at the middle and at the end."""
     middle, last = samples[len(samples) // 2], samples[-1]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.figures import RESULTS, named_at, readable
 
 TEMPLATE = Path(__file__).with_name("performance.md")
 KEPT = Path(__file__).with_name("kept")
+SOAK = KEPT / "soak.json"
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
 GATED_AT_HITS = 10_000_000  # gates beside stored hits are for so many
 HEAD = ("| figure | gate | aim | seen | spread | |", "| --- | --- | --- | --- | --- | --- |")
@@ -25,9 +26,10 @@ UNITS = {"us": "µs"}
 
 def page(results: dict[str, Any]) -> str:
     """The whole page."""
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "@machine": lambda: machine_line(results),
         "@notes": lambda: "\n".join(f"- {note}" for note in results["notes"]),
+        "@soak": soak_table,
         "@tables": lambda: tables(results["figures"]),
     }
     paragraphs = []
@@ -133,6 +135,28 @@ def _kept_lines(columns: list[str], figures: dict[str, list[float | None]]) -> I
         entry = ENTRIES[name]
         cells = map(number, (entry.gate, entry.aim, *values))
         yield f"| {entry.words}, {UNITS.get(entry.unit, entry.unit)} | {' | '.join(cells)} |"
+
+
+def soak_table() -> str:
+    """The last soak of full length; empty when there was none."""
+    if not SOAK.exists():
+        return ""
+    kept = json.loads(SOAK.read_text("utf-8"))
+    lines = [
+        "## In the long run",
+        f"`make soak` on {kept['measured_on']}: {kept['minutes']} minutes at {kept['rate']:,} hits/s; "
+        "medians of the middle and of the last third.",
+        "",
+        "| | middle third | last third |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {number(before)} | {number(after)} |"
+            for name, (before, after) in kept["rows"].items()
+        ),
+        "",
+        *(f"- grows: {finding}" for finding in kept["findings"] or ()),
+    ]
+    return "\n".join(lines if kept["findings"] else [*lines, "Nothing grew."])
 
 
 def write_page() -> None:

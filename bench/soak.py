@@ -2,10 +2,12 @@
 
 Each 30 s it prints latency, cost, memory of each process, what waits, and what tables take. It fails when the last
 third of the time is worse than the middle third by more than ``bench.growing`` allows, or when a hit is lost.
+One of that length and rate, or more, is kept for docs/performance.md.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +17,9 @@ import psycopg
 
 from bench.cpu import private_bytes, tree_private_bytes
 from bench.driver import Driver, say
-from bench.growing import Sample, Table, findings, table_lines
+from bench.growing import Sample, Table, findings, rows_kept, table_lines
 from bench.load import BenchError, Load, find_wrk
+from bench.page import PAGE, SOAK, write_page
 from bench.settings import whole_number
 from bench.stack import SERVICES, Stack, running_stack
 from bench.stored import sizes
@@ -133,7 +136,21 @@ def soak() -> list[str]:
     with running_stack() as stack:
         samples = Soak(stack, rate).run(slices)
     print("\n".join(table_lines(samples)))
-    return findings(samples)
+    found = findings(samples)
+    if minutes >= MINUTES and rate >= RATE:
+        keep(samples, minutes, rate, found)
+    return found
+
+
+def keep(samples: list[Sample], minutes: int, rate: int, found: list[str]) -> None:
+    """For docs/performance.md."""
+    kept = {
+        "measured_on": time.strftime("%Y-%m-%d"), "minutes": minutes, "rate": rate,
+        "rows": rows_kept(samples), "findings": found,
+    }  # fmt: skip
+    SOAK.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    write_page()
+    say(f"written to {SOAK} and into {PAGE}")
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from bench.catalogue import ENTRIES, PARTS
 from bench.compare import load_results
 from bench.figures import RESULTS
-from bench.page import KEPT, PAGE, judgement, kept_table, number, page, spread_of
+from bench.page import KEPT, PAGE, SOAK, judgement, kept_table, number, page, soak_table, spread_of
 
 # Name, gate, aim: section 8 of the contract.
 GATES = (
@@ -108,6 +110,24 @@ def test_numbers_are_short() -> None:
     assert spread_of({"value": 1.0}) == "–"
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in KEPT.glob("*.json")))
+def test_a_soak_that_was_kept_stands_in_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.page.SOAK", tmp_path / "soak.json")
+    assert soak_table() == ""
+    kept = {
+        "measured_on": "2026-01-01",
+        "minutes": 20,
+        "rate": 2_000,
+        "rows": {"p99, ms": [4.0, 4.5]},
+        "findings": [],
+    }
+    (tmp_path / "soak.json").write_text(json.dumps(kept))
+    assert "20 minutes at 2,000 hits/s" in soak_table()
+    assert "| p99, ms | 4 | 4.5 |" in soak_table()
+    assert soak_table().endswith("Nothing grew.")
+    (tmp_path / "soak.json").write_text(json.dumps(kept | {"findings": ["memory"]}))
+    assert soak_table().endswith("- grows: memory")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in KEPT.glob("*.json") if path.name != SOAK.name))
 def test_what_was_measured_once_stands_in_the_page(name: str) -> None:
     assert kept_table(name) in PAGE.read_text("utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.growing import Sample, Table, findings, table_lines
+from bench.growing import Sample, Table, findings, rows_kept, table_lines
 from bench.soak import Soak
 from bench.stack import SERVICES, Stack
 
@@ -66,6 +66,13 @@ def test_the_larger_tables_are_shown() -> None:
     )
     assert len(lines) == 2
     assert lines[1].split() == ["rollup_pages", "4", "5", "6.0", "0", "0.0"]
+
+
+def test_what_is_kept_of_a_soak_is_its_middle_and_its_end() -> None:
+    rows = rows_kept(over_time(p99_ms=[1, 2, 3, 5, 8, 10]))
+    assert rows["p99, ms"] == (4, 9)
+    assert rows["memory of pixel, MB"] == (50, 50)
+    assert rows["dead rows, all tables"] == (500, 500)
 
 
 @pytest.mark.system
