@@ -38,13 +38,13 @@ test: $(DEV) ## Run everything that must be green to deploy
 	@$(PY) -m tools.gate
 
 bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json; COMPARE=other-results.json
-	@$(if $(COMPARE),COMPARE="$(COMPARE)") $(PY) -m bench
+	@$(PY) -m bench
 
 profile: $(DEV) ## Flame graph of STAGE=pixel|enricher|rollup under load, or statements of STAGE=postgres; HITS= RATE=
-	@$(foreach name,STAGE HITS RATE,$(if $($(name)),$(name)="$($(name))")) $(PY) -m bench.profiling
+	@$(PY) -m bench.profiling
 
 soak: $(DEV) ## Send RATE=2000 hits a second for MINUTES=20 to a stack of its own; fails when memory, latency, lag or tables grow
-	@$(foreach name,MINUTES RATE,$(if $($(name)),$(name)="$($(name))")) $(PY) -m bench.soak
+	@$(PY) -m bench.soak
 
 growth: $(DEV) ## Costs at 1, 10, 30 million stored hits, 1 and 40 sites, 5,000 and 200,000 pages; says what more than doubles
 	@$(PY) -m bench.growth

@@ -119,8 +119,11 @@ def judgement(entry: Entry, found: dict[str, Any], figures: dict[str, Any], judg
 
 
 def kept_table(name: str) -> str:
-    """Figures of a run of their own: bench/kept/NAME.json has columns and, by figure, values."""
-    kept = json.loads((KEPT / f"{name}.json").read_text("utf-8"))
+    """Figures of a run of their own: bench/kept/NAME.json has columns and, by figure, values. Empty without it."""
+    path = KEPT / f"{name}.json"
+    if not path.exists():
+        return ""
+    kept = json.loads(path.read_text("utf-8"))
     lines = [*_kept_lines(kept["columns"], kept["figures"])]
     findings = [f"- {finding}" for finding in kept.get("findings", ())]
     if findings:
