@@ -79,8 +79,14 @@ renormalise: $(RUN) ## Read stored hits again by the rules of this version
 dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
 	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
 
+# By the environment and as written: on a command line make would expand a TEXT, and the shell run what it quotes.
+annotate: override export TEXT := $(value TEXT)
+annotate: override export AT := $(value AT)
+annotate: override export UNTIL := $(value UNTIL)
+annotate: override export SITE := $(value SITE)
+annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
-	@$(PY) -m tools.annotate $(foreach name,TEXT AT UNTIL SITE DROP,$(if $($(name)),'$(name)=$(subst ','\'',$($(name)))'))
+	@$(PY) -m tools.annotate
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls

@@ -193,7 +193,8 @@ def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:
 def test_grafana_gets_what_its_provisioning_asks_for() -> None:
     grafana = SERVICES["grafana"]
     given = {name.removesuffix("__FILE") for name in grafana["environment"]} | {"GF_PATHS_PROVISIONING"}
-    assert {s.name for s in CATALOGUE if s.group == "alerts"} <= given
+    alerts = [s for s in CATALOGUE if s.group == "alerts"]
+    assert {s.name for s in alerts} | {f"{s.name}_FILE" for s in alerts if s.secret} <= given
     for path in [*(ROOT / "grafana/provisioning").rglob("*.yml"), *(ROOT / "grafana/contact").glob("*.yml")]:
         lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert set(re.findall(r"\$\{?([A-Z_]+)", "\n".join(lines))) <= given, path

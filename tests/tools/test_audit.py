@@ -198,7 +198,8 @@ def test_the_schema_is_the_catalogue_s_and_what_differs_is_named(owner: psycopg.
     owner.execute(f"grant select on {day} to analyst")
     owner.execute("grant update (title) on titles to grafana_reader")
     owner.execute("revoke select on jobs from grafana_explorer")
-    owner.execute("grant update on schema_migrations to footfall_enricher")
+    owner.execute("grant update on schema_migrations, posts to footfall_enricher")
+    owner.execute("revoke insert, update on late_hits from footfall_enricher")
     assert problems(audit.relations(owner, CATALOGUE)) == {
         "clients": "not as in the catalogue: address",
         "copies.hits_of_yesterday": "not in the catalogue",
@@ -208,7 +209,7 @@ def test_the_schema_is_the_catalogue_s_and_what_differs_is_named(owner: psycopg.
     }
     assert problems(audit.roles(owner, CATALOGUE)) == {
         "analyst": f"reads {day}; reads stored_hits",
-        "footfall_enricher": "writes schema_migrations",
+        "footfall_enricher": "writes posts; writes schema_migrations; does not write late_hits",
         "grafana_explorer": "does not read jobs",
         "grafana_reader": "writes titles",
     }

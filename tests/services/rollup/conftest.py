@@ -79,3 +79,9 @@ def parts(settings: Settings, database: Database) -> Iterator[Parts]:
     made = Parts(settings, database)
     yield made
     made.close()
+
+
+@pytest.fixture
+def database_role() -> str:
+    """The deployed one, that owns the tables and is no superuser."""
+    return "footfall_rollup"
