@@ -36,9 +36,11 @@ BURY = load_sql(_SQL / "bury.sql")
 
 # Types of the columns that are copied, in order, for the binary COPY.
 _COPY_TYPES = (
-    "uuid", "uuid", "timestamptz", "date", "int4", "int4", "int4", "int4", "int4", "int2", "bool", "bool", "text",
+    "bytea", "bytea", "int8", "date", "int4", "int4", "int4", "int4", "int4", "int2", "bool", "bool", "text",
     "jsonb",
 )  # fmt: skip
+# From Unix time to PostgreSQL's, in microseconds.
+_FIRST_MOMENT_US = 946_684_800_000_000
 # Places of a hit's fields that are copied as they are, or nearly.
 _STATUS, _IS_BOT, _IS_ME, _EVENT, _PROPS = map(
     Hit.__struct_fields__.index, ("status", "is_bot", "is_me", "event", "props")
@@ -322,7 +324,7 @@ class Store:
         fields = [msgspec.structs.astuple(hit) for hit in hits]
         return [
             (
-                *hit[:4], *numbers, hit[_STATUS] or 0, hit[_IS_BOT], hit[_IS_ME],
+                *hit[:2], hit[2] - _FIRST_MOMENT_US, hit[3], *numbers, hit[_STATUS] or 0, hit[_IS_BOT], hit[_IS_ME],
                 None if hit[_EVENT] == PAGEVIEW else hit[_EVENT],
                 None if hit[_PROPS] is None else Jsonb(msgspec.json.decode(hit[_PROPS])),
             )
