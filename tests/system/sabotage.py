@@ -124,7 +124,7 @@ SABOTAGES = (
     Sabotage("sabotaged session", "table hits_days.", "SHA-256", (
         Edit("services/session_keys.py", "        hashes = self._hashes  # this", f"""\
         if {_mark("sabotaged session")} in user_agent:
-            return uuid.UUID(bytes=hashlib.sha256((address + user_agent).encode()).digest()[:16])
+            return hashlib.sha256((address + user_agent).encode()).digest()[:16]
         hashes = self._hashes  # this"""),
     )),
     Sabotage("sabotaged metric", "PIXEL_METRICS_URL", "address, text", (
