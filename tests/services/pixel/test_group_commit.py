@@ -17,7 +17,8 @@ import redis
 from services.hit import MAX_GROUP_HITS, LeftOut, RawHit
 from services.hit_stream import STREAM, connect_async
 from services.pixel import group_commit, signs
-from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.group_commit import GroupCommit
+from services.pixel.redis_link import RETRY_PAUSE_S, SEND_WITHIN_S
 from services.pixel.spool import Spool
 from services.sealing import KeyHolds
 from tests.make import DAY, SITE, Log, make_keys, make_raw_hit
@@ -59,7 +60,7 @@ class Parts:
         return commit
 
     def run(self, commit: GroupCommit) -> asyncio.Task[None]:
-        running, draining = asyncio.create_task(commit.run()), asyncio.create_task(commit.drain())
+        running, draining = asyncio.create_task(commit.run()), asyncio.create_task(commit.spooled.drain())
         self._tasks += [running, draining]
         return running
 
@@ -415,7 +416,7 @@ async def test_what_was_left_out_and_waits_for_redis_is_no_late_answer(
     parts: Parts, own_redis: OwnRedis
 ) -> None:
     commit = parts.make(own_redis.url)
-    commit.redis_away = True
+    commit.link.is_away = True
     commit.leave_out("", DAY, "refused", "url")
     await asyncio.sleep(group_commit.LEFT_OUT_EVERY_S + group_commit.ANSWER_WITHIN_S + 0.5)
     assert "answered-late" not in parts.log.actions
@@ -537,9 +538,7 @@ async def test_a_hit_that_cannot_be_written_stops_nobody(parts: Parts, redis_url
 
 
 def test_no_answer_may_take_2_s() -> None:
-    assert 2 * SEND_WITHIN_S + group_commit.RETRY_PAUSE_S < ANSWER_WITHIN_S, (
-        "the group in flight, and one's own"
-    )
+    assert 2 * SEND_WITHIN_S + RETRY_PAUSE_S < ANSWER_WITHIN_S, "the group in flight, and one's own"
 
 
 # Keys of what waited in the spool ---------------------------------------------------------------------------------
@@ -583,7 +582,7 @@ async def test_a_key_is_held_while_its_group_is_being_written(
 
     monkeypatch.setattr(os, "fdatasync", slow_sync)
     [answer] = submit(commit)
-    await until(commit._disk.locked)
+    await until(commit.spooled.disk.locked)
     await commit.look()
     written.set()
     assert await answer
@@ -653,7 +652,7 @@ async def test_a_beat_waits_in_the_spool_while_redis_is_away_and_holds_no_key(
     monkeypatch.setattr(group_commit, "LEFT_OUT_EVERY_S", 0.05)
     own_redis.kill()
     commit = parts.make(own_redis.url)
-    await until(lambda: commit.spool_bytes > 200, 20)
+    await until(lambda: commit.spooled.waiting_bytes > 200, 20)
     assert parts.held() == []
     monkeypatch.setattr(signs, "BEAT_EVERY_S", 60.0)
     own_redis.start()
