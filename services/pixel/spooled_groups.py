@@ -12,7 +12,7 @@ from typing import Any
 from services.hit import UndecodableEntry, reseal_group
 from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
-from services.pixel.redis_link import SEND_WITHIN_S, RedisLink
+from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink
 from services.pixel.spool import Spool, SpoolFull
 from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds, SealingKeys
@@ -74,12 +74,24 @@ class SpooledGroups:
         while True:
             drained = False
             try:
-                drained = not self._spool.is_empty and not self._link.is_full and await self._drain_some()
+                drained = not self._spool.is_empty and await self._has_room() and await self._drain_some()
             except Exception as error:
                 # Whatever it was: what waits must not wait until the pixel is started anew.
                 self._log.error("spool-failed", error=type(error).__name__, place=place_of(error))
             if not drained:
                 await asyncio.sleep(DRAIN_PAUSE_S)
+
+    async def _has_room(self) -> bool:
+        """Whether Redis has room; asked before each step, as between two looks a second apart come 50 MB."""
+        if self._link.is_full:
+            return False  # until the next look
+        try:
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await self._link.look()
+        except (*WIRE_ERRORS, TimeoutError):
+            self._link.note(is_away=True)
+            return False
+        return not self._link.is_full
 
     async def _drain_some(self) -> bool:
         """Whether the oldest groups of the spool are on the stream now."""

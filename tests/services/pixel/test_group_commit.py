@@ -500,6 +500,26 @@ async def test_near_the_limit_of_redis_memory_hits_go_to_the_spool(parts: Parts,
     assert [group.hits for group in groups_in(own_redis.url)] == [1, 3]
 
 
+async def test_a_fast_drain_stops_at_the_bound_of_redis_memory(parts: Parts, own_redis: OwnRedis) -> None:
+    client: Any = redis.Redis.from_url(own_redis.url)
+    client.set("ballast", b"x" * 30_000_000)
+    commit = parts.make(own_redis.url, spool_bytes=100_000_000)
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
+    await commit.look()
+    for _ in range(40):
+        large = submit(commit, 200, url="u" * 2_000, referrer="r" * 1_000)
+        assert all(await asyncio.gather(*large))
+    assert commit.spooled.waiting_bytes > 24_000_000
+    most_bytes = int((client.info("memory")["used_memory"] + 8_000_000) / 0.9)
+    client.config_set("maxmemory", most_bytes)
+    await commit.look()
+    assert not commit.link.is_full
+    await until(lambda: commit.link.is_full)
+    await asyncio.sleep(0.3)  # nothing more is sent
+    assert client.xlen(STREAM)
+    assert 0.9 <= client.info("memory")["used_memory"] / most_bytes < 0.96
+
+
 async def test_looking_tells_whether_redis_is_there(parts: Parts, own_redis: OwnRedis) -> None:
     commit = parts.make(own_redis.url)
     await commit.look()
