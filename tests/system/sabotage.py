@@ -92,11 +92,11 @@ SABOTAGES = (
 """),
     )),
     Sabotage("sabotaged spool", "spool/", "User-Agent, text", (
-        Edit("services/pixel/group_commit.py", "                    return await self._put_in_spool(data,", f"""\
+        Edit("services/pixel/group_commit.py", "                    return await self.spooled.put(data,", f"""\
                     if any({_mark("sabotaged spool")} in hit.user_agent for hit in group.hits):
                         import msgspec
                         data = msgspec.msgpack.encode(group.hits)
-                    return await self._put_in_spool(data,"""),
+                    return await self.spooled.put(data,"""),
     )),
     Sabotage("sabotaged dead letter", "table public.dead_letters", "User-Agent, text", (
         Edit("services/enricher/batch.py", "    for name in (\"url\", \"referrer\"):\n        kept", f"""\
