@@ -50,6 +50,7 @@ class Bench:
 
     def run(self) -> None:
         """All of it. Raises ``BenchError``."""
+        self.figures.add("start_to_ready_s", self.stack.ready_s)
         self._say("warming up")
         self.driver.saturate(max(4_000, self._hits // 20))  # caches and plans as after a while
         self.stack.settle()
