@@ -21,38 +21,31 @@ class Measure(NamedTuple):
 
     plain: LiteralString  # over all hits of the cell: the definition
     added: LiteralString  # what one session's rows in ``touched`` add to the cell
-    gathered: LiteralString = ""  # the same from ``touched_clients``, where it can be had there
+    sessions_of: LiteralString = ""  # which hits' sessions it counts, where it counts sessions
 
 
 MEASURES: dict[LiteralString, Measure] = {
     "pageviews": Measure(
         "count(*) filter (where is_pageview)",
         "count(*) filter (where is_new and is_pageview)",
-        "sum(pageviews)",
     ),
     "visitors": Measure(
         "count(distinct session_id) filter (where is_pageview)",
         # 1 where every pageview that this session has in this cell is new.
         "coalesce(session_id is not null and bool_and(is_new) filter (where is_pageview), false)::int",
-        # Sessions with one client were gathered without their ids. Of a session with several each client's row says
-        # whether all its pageviews are new.
-        "case when session_id is null then sum(visitors)"
-        " else coalesce(min(visitors) filter (where is_pageview), 0) end",
+        "is_pageview",
     ),
     "anonymous_pageviews": Measure(
         "count(*) filter (where is_pageview and session_id is null)",
         "count(*) filter (where is_new and is_pageview and session_id is null)",
-        "sum(anonymous_pageviews)",
     ),
     "bot_hits": Measure(
         "count(*) filter (where is_bot)",
         "count(*) filter (where is_new and is_bot)",
-        "sum(bot_hits)",
     ),
     "owner_hits": Measure(
         "count(*) filter (where is_me)",
         "count(*) filter (where is_new and is_me)",
-        "sum(owner_hits)",
     ),
     "events": Measure(
         "count(*) filter (where is_event)",
@@ -61,6 +54,7 @@ MEASURES: dict[LiteralString, Measure] = {
     "sessions": Measure(
         "count(distinct session_id) filter (where is_event)",
         "coalesce(session_id is not null and bool_and(is_new) filter (where is_event), false)::int",
+        "is_event",
     ),
 }
 
@@ -79,15 +73,12 @@ class Rollup(NamedTuple):
     dimensions: tuple[LiteralString, ...]
     where: LiteralString = "is_pageview"
     measures: tuple[LiteralString, ...] = ("pageviews", "visitors")
-    # All dimensions are the client's (country, browser …). A session has one client but for rare cases, so that such
-    # rollups are counted from the few rows of ``touched_clients`` and cost next to nothing a hit.
-    of_client: bool = False
     # What makes several cells of one hit, or none, where it does.
     each: LiteralString = ""
 
 
 ROLLUPS = (
-    Rollup("traffic", (), "true", _TRAFFIC, of_client=True),
+    Rollup("traffic", (), "true", _TRAFFIC),
     Rollup("hours", ("hour_starts_at",), "true", _TRAFFIC),
     Rollup("pages", ("page_id",)),
     Rollup("sources", ("source", "channel")),
@@ -100,12 +91,12 @@ ROLLUPS = (
         ("utm_source", "utm_medium", "utm_campaign"),
         "is_pageview and coalesce(utm_source, utm_medium, utm_campaign) is not null",
     ),
-    Rollup("countries", ("country",), of_client=True),
-    Rollup("browsers", ("browser",), of_client=True),
-    Rollup("systems", ("os",), of_client=True),
-    Rollup("devices", ("device",), of_client=True),
-    Rollup("languages", ("language",), of_client=True),
-    Rollup("screens", ("screen",), of_client=True),
+    Rollup("countries", ("country",)),
+    Rollup("browsers", ("browser",)),
+    Rollup("systems", ("os",)),
+    Rollup("devices", ("device",)),
+    Rollup("languages", ("language",)),
+    Rollup("screens", ("screen",)),
     Rollup("events", ("event",), "is_event", ("events", "sessions")),
     Rollup(
         "event_properties",
@@ -114,7 +105,7 @@ ROLLUPS = (
         ("events", "sessions"),
         each="cross join lateral jsonb_each_text(props) as p (property, value)",
     ),
-    Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",), of_client=True),
+    Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",)),
     Rollup("bot_pages", ("page_id",), "is_bot", ("bot_hits",)),
     Rollup("missing", ("page_id", "referrer_id"), "is_pageview and status in (404, 410)", ("pageviews",)),
     Rollup(

@@ -10,18 +10,11 @@ from typing import Any, NamedTuple
 from bench.dataset import shape
 from bench.dataset.requests import EVENTS
 from services.database import Connection, load_sql
-from services.rollup.refresh import (
-    MAKE_TOUCHED,
-    MAKE_TOUCHED_CLIENTS,
-    TITLES,
-    TOUCH_CLIENTS,
-    TOUCH_EARLIER,
-    TOUCH_NEW,
-)
+from services.rollup.refresh import CROWD, MAKE_TOUCHED, TITLES, TOUCH_EARLIER, TOUCH_NEW
 from services.rollup.sessions import GATHER_SESSIONS, settle_statement
 from services.rollup.sessions import TABLES as SESSION_TABLES
 from services.rollup.upkeep import KEEP_MINUTES
-from services.rollup_statements import ADD_STATEMENTS
+from services.rollup_statements import ADD_STATEMENTS, FILL_FRESH, MAKE_FRESH
 
 _FOLDER = Path(__file__).parent
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
@@ -29,9 +22,9 @@ BOOK = load_sql(_FOLDER / "book.sql")
 BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
 # What a day's rollups are made by.
-COUNT_STATEMENTS = (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES)
+COUNT_STATEMENTS = (*ADD_STATEMENTS, TITLES)
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
-COUNTED_BY = (TOUCH_NEW, TOUCH_EARLIER, *COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
+COUNTED_BY = (TOUCH_NEW, TOUCH_EARLIER, FILL_FRESH, *COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
 
 
 class Share(NamedTuple):
@@ -69,7 +62,7 @@ def shares_of(hits: int) -> list[Share]:
 def prepare(connection: Connection) -> None:
     """Once for each connection."""
     connection.execute(MAKE_TOUCHED)
-    connection.execute(MAKE_TOUCHED_CLIENTS)
+    connection.execute(MAKE_FRESH)
 
 
 def make_day(connection: Connection, share: Share) -> None:
@@ -98,6 +91,7 @@ def _refresh(connection: Connection, share: Share, batches: list[int], waiting: 
     """Count batches as ``services.rollup.refresh`` does, but for its lock: the other worker counts another day."""
     connection.execute(TOUCH_NEW, {"days": [share.day], "batches": batches})
     connection.execute(TOUCH_EARLIER, {"days": [share.day], "waiting": waiting})
+    connection.execute(FILL_FRESH, {"crowd": CROWD})
     # Titles are the last: they hold rows that the other worker wants.
     for statement in COUNT_STATEMENTS:
         connection.execute(statement)

@@ -32,10 +32,11 @@ from services.hit import (
     reseal_group,
     size_of,
 )
-from services.hit_stream import FIELD, STREAM, entry_order
+from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
 from services.pixel.signs import Signs
 from services.pixel.spool import Spool, SpoolFull
+from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds, SealingKeys
 
 # No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
@@ -64,27 +65,39 @@ MAX_MEMORY_SHARE = 0.9
 WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 
+# Is told whether a hit is on disk.
+Told = Callable[[bool], None]
+
 
 class _Gathering:
-    """The group that is being filled; its requests wait for one shared answer."""
+    """The group that is being filled, and who is to be told whether it is on disk."""
 
-    __slots__ = ("_timer", "began_s", "bytes", "done", "hits")
+    __slots__ = ("_late", "began_s", "bytes", "hits", "is_answered", "told")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, late: Callable[[_Gathering], None]) -> None:
         self.hits: list[RawHit] = []
         self.bytes = 0
+        self.told: list[Told] = []
+        self.is_answered = False
         self.began_s = loop.time()
-        self.done: asyncio.Future[bool] = loop.create_future()
-        self._timer = loop.call_later(ANSWER_WITHIN_S, late, self)
+        self._late = loop.call_later(ANSWER_WITHIN_S, late, self)
 
-    def is_full_for(self, size: int) -> bool:
-        return len(self.hits) >= MAX_GROUP_HITS or self.bytes + size > MAX_GROUP_BYTES
+    def has_room_for(self, size: int) -> bool:
+        return (
+            len(self.hits) < MAX_GROUP_HITS and self.bytes + size <= MAX_GROUP_BYTES and not self.is_answered
+        )
 
-    def answer(self, stored: bool) -> None:
+    def answer(self, stored: bool, log: Logger) -> None:
         """Let those who wait know, unless they were told already."""
-        self._timer.cancel()
-        if not self.done.done():
-            self.done.set_result(stored)
+        self._late.cancel()
+        if self.is_answered:
+            return
+        self.is_answered = True
+        for told in self.told:
+            try:
+                told(stored)
+            except Exception as error:  # one connection's trouble: the others wait for the same answer
+                log.error("answer-failed", error=type(error).__name__, place=place_of(error))
 
 
 class GroupCommit:
@@ -100,6 +113,7 @@ class GroupCommit:
         max_stream_entries: int,
     ) -> None:
         self._redis = client
+        self._writer = StreamWriter(client)
         self._sealer = sealer
         self._spool = spool
         self._holds = holds
@@ -126,19 +140,20 @@ class GroupCommit:
         self.groups = 0
         self.hits = 0
 
-    def submit(self, hit: RawHit) -> asyncio.Future[bool] | None:
-        """The shared answer for this hit's group; None when too many wait already, or we are stopping."""
+    def submit(self, hit: RawHit, told: Told) -> bool:
+        """Have ``told`` called once: whether the hit is on disk. False: too many wait already, or we are stopping."""
         if self._waiting_hits >= MAX_WAITING_HITS or self._stopping:
-            return None
+            return False
         size = size_of(hit)
-        if not self._queue or self._queue[-1].is_full_for(size):
+        if not self._queue or not self._queue[-1].has_room_for(size):
             self._queue.append(_Gathering(self._loop, self._answer_late))
         group = self._queue[-1]
         group.hits.append(hit)
+        group.told.append(told)
         group.bytes += size
         self._waiting_hits += 1
         self._wake.set()
-        return group.done
+        return True
 
     def leave_out(self, site: str, day: str, outcome: str, reason: str) -> None:
         """Count a request that was excluded or refused; it travels with a group within a second."""
@@ -196,7 +211,7 @@ class GroupCommit:
         alive = self._signs.for_group()
         stored = False
         try:
-            if not group.done.done():  # else all were told that it cannot be made durable
+            if not group.is_answered:  # else all were told that it cannot be made durable
                 stored = await self._store(group, seq, left_out, alive)
         except OSError as error:  # no key can be made: KEY_DIR is full, gone, or not ours
             self._log.error("no-sealing-key", error=type(error).__name__, reason=error.strerror or str(error))
@@ -238,12 +253,12 @@ class GroupCommit:
         if group.hits and stored != self.durable:
             self._log.warning("durable" if stored else "not-durable", waiting=self._waiting_hits)
             self.durable = stored
-        group.answer(stored)
+        group.answer(stored, self._log)
 
     def _answer_late(self, group: _Gathering) -> None:
         """Not durable in time, as far as anybody knows: should it be after all, a retry with its id counts once."""
         self._log.warning("answered-late", hits=len(group.hits), waiting=self._waiting_hits)
-        group.answer(stored=False)
+        group.answer(stored=False, log=self._log)
 
     def _encode(
         self,
@@ -275,7 +290,7 @@ class GroupCommit:
         while not entry_id:
             try:
                 async with asyncio.timeout_at(deadline):
-                    entry_id = await self._add(groups)
+                    entry_id = await self._writer.add(groups)
             except TimeoutError:
                 break
             except WIRE_ERRORS as error:
@@ -285,16 +300,6 @@ class GroupCommit:
                 await asyncio.sleep(RETRY_PAUSE_S)
         self._note_redis(away=not entry_id)
         return entry_id
-
-    async def _add(self, groups: list[bytes]) -> str:
-        if len(groups) == 1:
-            entry_id = await self._redis.execute_command("XADD", STREAM, "*", FIELD, groups[0])
-        else:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for data in groups:
-                    pipeline.execute_command("XADD", STREAM, "*", FIELD, data)
-                entry_id = (await pipeline.execute())[-1]
-        return str(entry_id.decode())
 
     def _note_redis(self, *, away: bool) -> None:
         if away != self.redis_away:

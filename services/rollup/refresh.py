@@ -16,7 +16,7 @@ from pathlib import Path
 from psycopg import IsolationLevel
 
 from services.database import Connection, load_sql
-from services.rollup_statements import ADD_STATEMENTS
+from services.rollup_statements import ADD_STATEMENTS, FILL_FRESH, MAKE_FRESH
 from services.rollups import REFRESH_LOCK, ROLLUPS_VERSION
 
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
@@ -24,18 +24,24 @@ MAX_HITS = 20_000
 
 _SQL = Path(__file__).with_name("sql")
 MAKE_TOUCHED = load_sql(_SQL / "make_touched.sql")
-MAKE_TOUCHED_CLIENTS = load_sql(_SQL / "make_touched_clients.sql")
 TOUCH_NEW = load_sql(_SQL / "touch_new.sql")
 TOUCH_EARLIER = load_sql(_SQL / "touch_earlier.sql")
-TOUCH_CLIENTS = load_sql(_SQL / "touch_clients.sql")
 TITLES = load_sql(_SQL / "titles.sql")
 MARK_SESSIONS = load_sql(_SQL / "mark_sessions.sql")
 
+# New hits of one session that are compared one by one with all that it has: beyond that sorting costs less.
+CROWD = 12
+
 # Which rollups this version knows (a trigger refuses less). And rows are few beside the tables that they are joined
 # with by number, which the planner does not know of tables that grew since they were analysed.
-_FOR_THIS_TRANSACTION = """
+_TO_TOUCH = """
     select set_config('footfall.rollups', %s, true), set_config('enable_seqscan', 'off', true),
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
+# The temporary tables are as many rows on both sides.
+_TO_COUNT = """
+    select set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
+           set_config('enable_nestloop', 'off', true), set_config('work_mem', '32MB', true)
 """
 
 Pending = list[tuple[int, datetime.date, int]]
@@ -65,13 +71,14 @@ def prepare(connection: Connection) -> None:
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
         connection.execute(MAKE_TOUCHED)
-        connection.execute(MAKE_TOUCHED_CLIENTS)
+        connection.execute(MAKE_FRESH)
 
 
-def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
+def refresh(connection: Connection, max_hits: int = MAX_HITS, crowd: int = CROWD) -> int | None:
     """Count waiting hits; how many, 0 when none wait; None while another process changes rollups.
 
-    The connection must have gone through ``prepare``. Raises ``psycopg.Error``; nothing is counted then.
+    ``crowd`` changes what it costs, never what is counted. The connection must have gone through ``prepare``. Raises
+    ``psycopg.Error``; nothing is counted then.
     """
     with connection.transaction():
         row = connection.execute("select pg_try_advisory_lock(%s)", [REFRESH_LOCK]).fetchone()
@@ -80,24 +87,26 @@ def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
     try:
         # The lock is held before the snapshot is taken: what another refresh counted is seen as counted.
         with connection.transaction():
-            return _refresh(connection, max_hits)
+            return _refresh(connection, max_hits, crowd)
     finally:
         if not connection.closed:
             with connection.transaction():
                 connection.execute("select pg_advisory_unlock(%s)", [REFRESH_LOCK])
 
 
-def _refresh(connection: Connection, max_hits: int) -> int:
+def _refresh(connection: Connection, max_hits: int, crowd: int) -> int:
     pending: Pending = connection.execute(
         "select batch_id, day, hits from rollup_pending order by batch_id, site, day"
     ).fetchall()
     batches, days, hits = choose(pending, max_hits)
     if not batches:
         return 0
-    connection.execute(_FOR_THIS_TRANSACTION, [str(ROLLUPS_VERSION)])
+    connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
     connection.execute(TOUCH_NEW, {"days": days, "batches": batches})
     connection.execute(TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
-    for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES, MARK_SESSIONS):
+    connection.execute(_TO_COUNT)
+    connection.execute(FILL_FRESH, {"crowd": crowd})
+    for statement in (*ADD_STATEMENTS, TITLES, MARK_SESSIONS):
         connection.execute(statement)
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits

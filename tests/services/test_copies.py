@@ -26,6 +26,7 @@ from services.pixel.spool import Spool
 from services.sealing import NONCE_BYTES, SEALING_GRACE_SECONDS, KeyHolds, SealingKeys, hour_end_s, hour_name
 from tests.make import Log, encode, make_keys, make_raw_hit
 from tests.services.conftest import OwnRedis, groups_in
+from tests.services.pixel.test_group_commit import submitted
 from tools.servers import Redis, free_port, servers_user
 
 
@@ -38,9 +39,7 @@ async def _send(own: OwnRedis, folder: Path) -> None:
     tasks = [asyncio.create_task(work) for work in (commit.run(), commit.drain())]
 
     async def submit() -> None:
-        answer = commit.submit(make_raw_hit())
-        assert answer is not None
-        assert await answer
+        assert await submitted(commit, make_raw_hit())
 
     await submit()
     own.send(signal.SIGSTOP)

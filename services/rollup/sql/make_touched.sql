@@ -7,6 +7,7 @@ create temporary table if not exists touched (
     is_bot boolean not null,
     is_me boolean not null,
     status smallint not null,
+    n integer not null,  -- of new hits from 1, of earlier ones 0
     day date not null,
     received_at timestamptz not null,
     hour_starts_at timestamptz not null,
@@ -15,7 +16,6 @@ create temporary table if not exists touched (
     site_id integer not null,
     page_id integer not null,
     title_id integer not null,
-    client_id integer not null,
     referrer_id integer not null,
     -- Grouped by bytes: a quarter of the cost of a language's order.
     source text collate "C",
@@ -24,6 +24,14 @@ create temporary table if not exists touched (
     utm_source text collate "C",
     utm_medium text collate "C",
     utm_campaign text collate "C",
+    country char(2) collate "C",
+    browser text collate "C",
+    os text collate "C",
+    device text collate "C",
+    language text collate "C",
+    screen text collate "C",
+    bot_name text collate "C",
+    bot_class text collate "C",
     event text collate "C",
     props jsonb
 ) on commit delete rows

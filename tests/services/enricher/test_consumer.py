@@ -359,7 +359,7 @@ def test_an_entry_that_kills_the_enricher_is_buried_in_the_end(bench: Bench, dat
     hand_out(bench, 6)
     for _ in range(6):  # each time it is noted first, and then the process dies
         with bench.connect() as connection:
-            module.Store(connection).count_attempt(bench.redis.xrange(STREAM)[0][0].decode())
+            module.Store(connection).notes.count_attempt(bench.redis.xrange(STREAM)[0][0].decode())
     bench.put(bench.group(raw_hits(3), seq=2))
     bench.drain(bench.consumer())
     assert ledger(database) == (3, 1, 0, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from services.database import connect
 from services.enricher.store import Store
-from services.rollup.refresh import prepare, refresh
+from services.rollup.refresh import CROWD, prepare, refresh
 from services.settings import Settings
 from tests.conftest import Database
 
@@ -54,10 +54,10 @@ class Parts:
             connection.close()
         del self._connections[3:]
 
-    def refresh_all(self, max_hits: int = 20_000) -> int:
+    def refresh_all(self, max_hits: int = 20_000, crowd: int = CROWD) -> int:
         """Refresh until nothing waits; how many hits were counted."""
         total = 0
-        while hits := refresh(self.refresher, max_hits):
+        while hits := refresh(self.refresher, max_hits, crowd):
             total += hits
         return total
 
