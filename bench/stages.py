@@ -58,6 +58,7 @@ class Bench:
         self.pipeline()
         self._repeat("latency", self.latency)
         self._repeat("hit to rollup", self._steady.hit_to_rollup)
+        self.driver.note_lateness()
         self.new_connections()
         self._repeat("idle", self._steady.idle)
         self._say("rows and disk")
