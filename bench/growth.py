@@ -67,10 +67,9 @@ def growing(compared: dict[str, list[World]], measured: Measured) -> Iterator[st
             if after is None or name in NOT_COMPARED or after < LEAST[entry.unit]:
                 continue
             if before and after / before > ALLOWED:
-                yield (
-                    f"{shown(name)} from {readable(before)} to {readable(after)} {entry.unit} ({after / before:.1f} times)"
-                    f" with more {axis}: {getattr(first, axis):,} to {getattr(last, axis):,}"
-                )
+                grown = f"{readable(before)} to {readable(after)} {entry.unit} ({after / before:.1f} times)"
+                more = f"{getattr(first, axis):,} to {getattr(last, axis):,}"
+                yield f"{shown(name)} from {grown} with more {axis}: {more}"
 
 
 def measure(world: World, cache: Path) -> dict[str, float]:
