@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.catalogue import ENTRIES
 from bench.dataset.shape import World
 from bench.driver import say
-from bench.figures import Figures, readable
+from bench.figures import AT_MANY, Figures, readable
 from bench.load import BenchError
 from bench.page import GATED_AT_HITS, KEPT, PAGE, write_page
 from bench.settings import whole_number, whole_numbers
@@ -67,10 +67,9 @@ def growing(compared: dict[str, list[World]], measured: Measured) -> Iterator[st
             if after is None or name in NOT_COMPARED or after < LEAST[entry.unit]:
                 continue
             if before and after / before > ALLOWED:
-                yield (
-                    f"{name} from {readable(before)} to {readable(after)} {entry.unit} ({after / before:.1f} times)"
-                    f" with more {axis}: {getattr(first, axis):,} to {getattr(last, axis):,}"
-                )
+                grown = f"{readable(before)} to {readable(after)} {entry.unit} ({after / before:.1f} times)"
+                more = f"{getattr(first, axis):,} to {getattr(last, axis):,}"
+                yield f"{shown(name)} from {grown} with more {axis}: {more}"
 
 
 def measure(world: World, cache: Path) -> dict[str, float]:
@@ -78,6 +77,11 @@ def measure(world: World, cache: Path) -> dict[str, float]:
     figures = Figures()
     StoredStage(figures, say, lambda text: say(f"  {text}")).run(cache, world)
     return {name: figures.value(name) for name in ENTRIES if figures.has(name)}
+
+
+def shown(name: str) -> str:
+    """A figure's name without the number of hits, which stands above it."""
+    return name.removesuffix(AT_MANY)
 
 
 def column(world: World) -> str:
@@ -102,7 +106,7 @@ def table(measured: Measured) -> str:
     lines.append(f"{'figure':<28}" + "".join(f"{number:>10}" for number in range(1, len(measured) + 1)))
     for name in next(iter(measured.values())):
         cells = "".join(f"{readable(values[name]):>10}" for values in measured.values())
-        lines.append(f"{name:<28}{cells}")
+        lines.append(f"{shown(name):<28}{cells}")
     return "\n".join(lines)
 
 

@@ -46,7 +46,7 @@ def machine_line(results: dict[str, Any]) -> str:
     machine, hits, repeats = results["machine"], results["hits"], results["repeats"]
     versions = ", ".join(
         f"{name} {str(machine[name]).split()[0]}"
-        for name in ("postgresql", "redis-server", "valkey", "python", "aiohttp", "wrk")
+        for name in ("postgresql", "redis-server", "valkey", "python", "aiohttp", "wrk", "nginx", "caddy")
         if name in machine
     )
     text = (

@@ -14,6 +14,7 @@ from bench.rivals import Rival
 from bench.stack import Cpu, paused
 
 WARM_HITS = 4_000
+WAL_BYTES = "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
 
 
 class Saturated:
@@ -74,7 +75,9 @@ class Saturated:
 
     def pipeline(self) -> None:
         """All parts at once, until each hit is a row and in the rollups; hits/s are of this whole time."""
+        wal = self._stack.number(WAL_BYTES)
         used, hits, per_s = self._whole_way()
+        self._figures.add("wal_bytes_per_hit", (self._stack.number(WAL_BYTES) - wal) / hits)
         self._note_parts(used, hits)
         self._figures.add("pipeline_hits_per_s", per_s)
 

@@ -91,6 +91,7 @@ class Soak:
                 )
                 samples.append(sample)
                 say(line(sample))
+        self._driver.note_lateness()
         self._stack.settle()
         lost = self._driver.answered - (sizes.stored_hits(self._stack.connection) - rows)
         if lost:

@@ -80,9 +80,10 @@ class Cpu:
 class Stack:
     """A running stack; made by ``running_stack``."""
 
-    def __init__(self, folder: Path, supervisor: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, supervisor: subprocess.Popen[bytes], ready_s: float) -> None:
         urls = json.loads((folder / "run/stack.json").read_text())
         self.folder = folder
+        self.ready_s = ready_s  # what it took to start
         self._supervisor = supervisor
         self.port = int(urls["PIXEL_URL"].rpartition(":")[2])
         self._database_url = urls["OWNER_DATABASE_URL"]
@@ -261,9 +262,11 @@ def running_stack(**settings: str) -> Iterator[Stack]:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         # Grafana is no part of the pipeline: where it is installed, a taken port keeps it from being started.
         held = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
+        began = time.monotonic()
         process = _start(folder, held.getsockname()[1], settings)
+        ready_s = time.monotonic() - began
         closing.callback(stop, process)
-        stack = Stack(folder, process)
+        stack = Stack(folder, process, ready_s)
         closing.callback(stack.close)
         try:
             yield stack

@@ -50,6 +50,7 @@ class Bench:
 
     def run(self) -> None:
         """All of it. Raises ``BenchError``."""
+        self.figures.add("start_to_ready_s", self.stack.ready_s)
         self._say("warming up")
         self.driver.saturate(max(4_000, self._hits // 20))  # caches and plans as after a while
         self.stack.settle()
@@ -57,6 +58,7 @@ class Bench:
         self.pipeline()
         self._repeat("latency", self.latency)
         self._repeat("hit to rollup", self._steady.hit_to_rollup)
+        self.driver.note_lateness()
         self.new_connections()
         self._repeat("idle", self._steady.idle)
         self._say("rows and disk")

@@ -63,12 +63,14 @@ class Steady:
         self._say(f"  p50 {percentile(delays_ms, 0.5):.0f} ms, p99 {p99:.0f} ms, max {max(delays_ms):.0f} ms")
 
     def idle(self) -> None:
-        """No hit comes; memory as it is after the load. Of one core; the three services without the servers."""
+        """No hit comes; memory as it is after the load. Of one core; the three services, and the stack."""
         time.sleep(IDLE_AFTER_S)
-        before, began = self._stack.services_cpu_s(), time.monotonic()
+        before, whole, began = self._stack.services_cpu_s(), self._stack.cpu(), time.monotonic()
         time.sleep(IDLE_S)
-        spent = self._stack.services_cpu_s() - before
-        self._figures.add("idle_cpu_percent", 100 * spent / (time.monotonic() - began))
+        spent_s, whole_s = self._stack.services_cpu_s() - before, (self._stack.cpu() - whole).whole
+        seconds = time.monotonic() - began
+        self._figures.add("idle_cpu_percent", 100 * spent_s / seconds)
+        self._figures.add("idle_stack_cpu_percent", 100 * whole_s / seconds)
         self._figures.add("rss_mb", self._stack.services_rss_bytes() / 1e6)
 
 

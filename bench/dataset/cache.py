@@ -105,8 +105,9 @@ class Cache:
         self._say(f"built {world} in {time.monotonic() - began:.0f} s")
 
     def _forget_others(self, kept: Path, world: World) -> None:
-        """Data sets of this size that another version made."""
-        for other in self.folder.glob(f"{_stem(world)}-*"):
+        """Data sets of this size that another version made, by its former name too."""
+        former = self.folder.glob(f"hits-{world.hits}-{'?' * 12}")
+        for other in [*self.folder.glob(f"{_stem(world)}-*"), *former]:
             if other != kept:
                 shutil.rmtree(other, ignore_errors=True)
 

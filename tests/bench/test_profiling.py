@@ -67,4 +67,5 @@ def test_statements_stand_in_a_table_by_the_time_that_they_took(stack: Stack) ->
     shares = [float(match[1]) for line in lines[1:] if (match := re.match(r" *([\d.]+)%", line))]
     assert len(shares) == len(lines) - 1 > 5
     assert shares == sorted(shares, reverse=True)
-    assert any("enricher: insert_hits" in line for line in lines)
+    for part in ("enricher", "rollup"):
+        assert any(f"-- {part}: " in line for line in lines), "statements say whose they are"
