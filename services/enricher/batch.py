@@ -118,25 +118,24 @@ def _bury_parts(entry: Entry, parts: list[Accepted], reason: str) -> list[DeadLe
     return [_dead(entry, f"{part.site} {part.day}", part.site, part.day, reason, part.hits) for part in parts]
 
 
-def bury_entry(entry: Entry, group: Group | None, reason: str, today: datetime.date) -> list[DeadLetter]:
-    """The dead letters of a whole entry: one for each site and day that it says it holds hits of."""
+def bury_entry(entry: Entry, group: Group | None, reason: str) -> list[DeadLetter]:
+    """The dead letters of a whole entry: one for each site and day that it says it holds hits of.
+
+    One that says nothing is of the day on which it came.
+    """
     if group is None or not group.accepted:
-        return [_dead(entry, "", "", today.isoformat(), reason, 1)]
+        arrived = datetime.datetime.fromtimestamp(entry_time_s(entry.entry_id), datetime.UTC)
+        return [_dead(entry, "", "", arrived.date().isoformat(), reason, 1)]
     return _bury_parts(entry, group.accepted, reason)
-
-
-def _arrived_on(entry: Entry) -> datetime.date:
-    return datetime.datetime.fromtimestamp(entry_time_s(entry.entry_id), datetime.UTC).date()
 
 
 def buried(entry: Entry) -> Work:
     """An entry as dead letters, without opening what is sealed in it."""
-    arrived = _arrived_on(entry)
     try:
         group = decode_group(entry.data)
     except UndecodableEntry as error:
-        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
-    return Work(entry, group, dead_letters=bury_entry(entry, group, "deliveries", arrived))
+        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason))
+    return Work(entry, group, dead_letters=bury_entry(entry, group, "deliveries"))
 
 
 def _count(raw_hits: list[RawHit]) -> list[Accepted]:
@@ -194,16 +193,15 @@ def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits
 
     Raises OSError when KEY_DIR cannot be used.
     """
-    arrived = _arrived_on(entry)
     try:
         group = decode_group(entry.data)
     except UndecodableEntry as error:
-        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason, arrived))
+        return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason))
     work = Work(entry, group, sign=_sign_of(group, limits))
     try:
         raw_hits = open_group(group, sealer)
     except UndecodableEntry as error:
-        work.dead_letters = bury_entry(entry, group, error.reason, arrived)
+        work.dead_letters = bury_entry(entry, group, error.reason)
         return work
     for raw in _in_time(work, group, raw_hits, limits):
         try:
