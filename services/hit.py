@@ -15,7 +15,7 @@ and nothing else.
 from __future__ import annotations
 
 import datetime
-import uuid
+import operator
 from collections import Counter
 from typing import Annotated, Any, Protocol
 
@@ -61,7 +61,9 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     hit_id: Id
     received_at_us: UnixTime
-    day: Day  # date in the reporting time zone
+    # Date in the reporting time zone. One of those that the clear part counts hits of, and so a date: its pattern
+    # is not looked for again in each hit (0.7 µs).
+    day: Annotated[str, msgspec.Meta(max_length=10)]
     site: Site
     url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
     address: Annotated[str, msgspec.Meta(max_length=45)]
@@ -84,18 +86,29 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def size_of(hit: RawHit) -> int:
     """At least the bytes of the hit in a group: a character has up to 4."""
-    characters = len(hit.url) + len(hit.title) + len(hit.referrer) + len(hit.user_agent) + len(hit.event)
-    characters += len(hit.site)
-    props = sum(len(name) + len(str(value)) for name, value in (hit.props or {}).items())
-    return HIT_OVERHEAD_BYTES + 4 * (characters + props)
+    characters = (
+        len(hit.url)
+        + len(hit.title)
+        + len(hit.referrer)
+        + len(hit.user_agent)
+        + len(hit.event)
+        + len(hit.site)
+    )
+    if hit.props:
+        characters += sum(len(name) + len(str(value)) for name, value in hit.props.items())
+    return HIT_OVERHEAD_BYTES + 4 * characters
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A row of ``hits``. What the enricher numbers together stands together: site and page, title, origin, client."""
+    """A row of ``hits``. What the enricher numbers together stands together: site and page, title, origin, client.
 
-    hit_id: uuid.UUID
-    session_id: uuid.UUID | None
-    received_at: datetime.datetime
+    Ids and time as they come and as they are copied: UUIDs and datetimes of them took 2.5 µs a hit, to be made and
+    to be taken apart again.
+    """
+
+    hit_id: bytes  # of a UUID
+    session_id: bytes | None
+    received_at_us: int  # Unix time
     day: datetime.date
     site: str
     host: str
@@ -191,6 +204,7 @@ class Sealer(Protocol):
         ...
 
 
+_SITE_AND_DAY = operator.attrgetter("site", "day")
 _encoder = msgspec.msgpack.Encoder()
 _group_decoder = msgspec.msgpack.Decoder(Group)
 _hits_decoder = msgspec.msgpack.Decoder(list[RawHit])
@@ -221,7 +235,7 @@ def encode_group(
     one_off_key: str | None = None,
 ) -> bytes:
     """The bytes of one stream entry."""
-    counts = Counter((hit.site, hit.day) for hit in hits)
+    counts = Counter(map(_SITE_AND_DAY, hits))
     group = Group(
         version=VERSION,
         pixel_id=pixel_id,

@@ -11,6 +11,7 @@ import psycopg
 
 from bench.dataset.cache import Cache
 from bench.dataset.server import running_postgres
+from bench.dataset.shape import World
 from bench.figures import Figures
 from bench.load import BenchError
 from bench.stored import new_hits, sizes
@@ -38,10 +39,10 @@ class StoredStage:
         self._say = say
         self._note = note
 
-    def run(self, cache: Path, hits: int) -> str:
+    def run(self, cache: Path, world: World) -> str:
         """All of it, on a copy of the data set; the server's version. Raises ``BenchError``."""
         with (
-            Cache(cache, self._say).borrowed(hits) as (binaries, folder),
+            Cache(cache, self._say).borrowed(world) as (binaries, folder),
             running_postgres(binaries, folder) as url,
         ):
             return self.measure(url)

@@ -8,70 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from services.metrics import PixelMetrics
 from services.pixel import answers, pages
 from services.pixel.answers import page_answer, pixel_answer, refusal, text_answer
 from services.pixel.borrowed import BorrowedSocket
-from services.pixel.client_address import ClientAddress
-from services.pixel.collect import (
-    Accepted,
-    Collector,
-    Excluded,
-    Headers,
-    is_owner,
-)
-from services.pixel.connection import MAX_BODY_BYTES, Handler
-from services.pixel.fixed_answer import FixedAnswer, fits
+from services.pixel.collect import is_owner
+from services.pixel.connection import peer_of
+from services.pixel.fixed_answer import FixedAnswer
 from services.pixel.group_commit import GroupCommit
-from services.pixel.parameters import body_parameters, query_parameters, unpacked
-from services.pixel.rate_limit import RateLimit
+from services.pixel.hits import MAX_BODY_BYTES, MAX_QUERY_BYTES, Endpoint, HitTaker
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME, Settings
 
 VERSION = "0.1.0"
-MAX_QUERY_BYTES = 8_000
 BODY_WITHIN_S = 1.5  # no answer takes longer than 2 s
-UNKNOWN_PEER = "0.0.0.0"  # noqa: S104 - an address that nobody has, not one to listen on
-IMAGE_METHODS = "GET, HEAD, OPTIONS"
-METHODS = "GET, HEAD, POST, OPTIONS"
 
-
-class _Endpoint(NamedTuple):
-    """An address that takes hits."""
-
-    is_image: bool
-    accepted: FixedAnswer
-
-    @property
-    def methods(self) -> str:
-        return IMAGE_METHODS if self.is_image else METHODS
-
-    def done(self, outcome: str, cors: dict[str, str]) -> web.Response:
-        """The answer to a hit that is counted, or excluded on purpose."""
-        return pixel_answer(is_image=self.is_image, outcome=outcome, extra=cors)
-
-
-def _endpoint(is_image: bool) -> _Endpoint:
-    return _Endpoint(is_image, FixedAnswer(pixel_answer(is_image=is_image, outcome="accepted", extra={})))
-
-
-def _headers_of(request: web.BaseRequest) -> Headers:
-    headers = request.headers
-    return Headers(
-        referer=headers.get("Referer", ""),
-        user_agent=headers.get("User-Agent", ""),
-        accept_language=headers.get("Accept-Language", ""),
-        cookie=headers.get("Cookie", ""),
-        purpose=headers.get("Sec-Purpose", "") + headers.get("Purpose", "") + headers.get("X-Moz", ""),
-        privacy_signal=headers.get("Sec-GPC") == "1" or headers.get("DNT") == "1",
-    )
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def _script_answer(name: str) -> Handler:
@@ -100,28 +56,15 @@ def _always(make: Callable[[], web.Response]) -> Handler:
 class Pixel:
     """Answers requests. Built once by ``__main__`` from its parts."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        collector: Collector,
-        commit: GroupCommit,
-        client_address: ClientAddress,
-        rate_limit: RateLimit,
-        metrics: PixelMetrics,
-        day_of: Callable[[int], str],
-    ) -> None:
-        self._collector = collector
+    def __init__(self, settings: Settings, taker: HitTaker, commit: GroupCommit) -> None:
+        self.taker = taker
         self._commit = commit
-        self._client_address = client_address
-        self._rate_limit = rate_limit
-        self._metrics = metrics
-        self._day_of = day_of
         self.stopping = False
         self.borrowed: BorrowedSocket | None = None  # where readers come by the door
         # Names that the owner chose answer beside the usual ones, which stand on pages already.
         names = {DEFAULT_ENDPOINT_NAME, settings.endpoint_name}
-        nothing, image = _endpoint(is_image=False), _endpoint(is_image=True)
-        self._endpoints = {f"/{n}": nothing for n in names} | {f"/{n}.gif": image for n in names}
+        nothing, image = Endpoint(is_image=False), Endpoint(is_image=True)
+        self.endpoints = {f"/{n}": nothing for n in names} | {f"/{n}.gif": image for n in names}
         script = _script_answer(settings.endpoint_name)
         home, privacy = pages.home_page(settings), pages.privacy_page(settings)
         self._fixed: dict[str, Handler] = {
@@ -140,13 +83,13 @@ class Pixel:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request; the last one of its connection when the pixel stops."""
         answer = await self._answer(request)
-        if self.stopping and not isinstance(answer, FixedAnswer):
+        if self.stopping:
             answer.force_close()
         return answer
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        endpoint = self._endpoints.get(path)
+        endpoint = self.endpoints.get(path)
         if endpoint is not None:
             return await self._answer_hit(request, endpoint)
         if path == "/me":
@@ -169,36 +112,23 @@ class Pixel:
 
     # The pixel itself ---------------------------------------------------------------------------------------
 
-    async def _answer_hit(self, request: web.BaseRequest, endpoint: _Endpoint) -> web.StreamResponse:
+    async def _answer_hit(self, request: web.BaseRequest, endpoint: Endpoint) -> web.StreamResponse:
         method = request.method
+        if endpoint.takes(method):
+            return await self._take(request, endpoint)
         origin = request.headers.get("Origin")
-        cors = self._cors(origin) if origin else {}
-        if method == "GET" or (method == "POST" and not endpoint.is_image):
-            taken = await self._take(request, endpoint, cors)
-            if isinstance(taken, FixedAnswer):
-                return taken
-            answer = taken
-        elif method == "OPTIONS":
+        cors = self.taker.cors(origin)
+        if method == "OPTIONS":
             answer = self._answer_options(endpoint, cors, is_preflight=origin is not None)
         elif method == "HEAD":
-            answer = endpoint.done("excluded; reason=head", {})
+            answer = pixel_answer(is_image=endpoint.is_image, outcome="excluded; reason=head", extra={})
         else:
             answer = refusal(405, "method", answers.METHOD_LINE, Allow=endpoint.methods)
         answer.headers.update(cors)
         return answer
 
-    def _cors(self, origin: str) -> dict[str, str]:
-        if not self._collector.allows_origin(origin):
-            return {"Vary": "Origin"}
-        return {
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Allow-Credentials": "true",
-            "Access-Control-Expose-Headers": "X-Footfall",
-            "Vary": "Origin",
-        }
-
     @staticmethod
-    def _answer_options(endpoint: _Endpoint, cors: dict[str, str], *, is_preflight: bool) -> web.Response:
+    def _answer_options(endpoint: Endpoint, cors: dict[str, str], *, is_preflight: bool) -> web.Response:
         outcome = {"X-Footfall": "excluded; reason=preflight"}
         if not is_preflight:
             return answers.answer(204, b"", "", {**outcome, "Allow": endpoint.methods})
@@ -209,42 +139,23 @@ class Pixel:
                    "Access-Control-Max-Age": "86400"}  # fmt: skip
         return answers.answer(204, b"", "", {**outcome, **methods})
 
-    async def _take(
-        self, request: web.BaseRequest, endpoint: _Endpoint, cors: dict[str, str]
-    ) -> web.Response | FixedAnswer:
-        now_us = time.time_ns() // 1_000
-        query = request.rel_url.raw_query_string
-        if len(query) > MAX_QUERY_BYTES:
-            return self._refuse(414, "query", answers.QUERY_LINE, now_us)
-        parameters = query_parameters(query) if query else {}
-        if request.method == "POST":
+    async def _take(self, request: web.BaseRequest, endpoint: Endpoint) -> web.Response:
+        query, headers, body = request.rel_url.raw_query_string, request.headers, None
+        if request.method == "POST" and len(query) <= MAX_QUERY_BYTES:
             try:
                 body = await self._body(request)
             except TimeoutError:
-                return self._refuse(408, "body", answers.SLOW_LINE, now_us)
+                return self.taker.refuse(headers, 408, "body", answers.SLOW_LINE).ordinary()
             if body is None:
-                return self._refuse(413, "body", answers.BODY_LINE, now_us)
-            parameters.update(body_parameters(body))
-        peer, address = self._who(request)
-        outcome = self._collector.collect(parameters, _headers_of(request), address, now_us)
-        if isinstance(outcome, Accepted):
-            if peer is not None and not self._rate_limit.allows(address):
-                wait = str(self._rate_limit.retry_after_s())
-                site = outcome.hit.site
-                return self._refuse(429, "rate-limit", answers.RATE_LINE, now_us, site, Retry_After=wait)
-            return await self._accept(request, outcome, endpoint, cors, now_us)
-        if isinstance(outcome, Excluded):
-            self._leave_out(outcome.site, "excluded", outcome.reason, now_us)
-            return endpoint.done(f"excluded; reason={outcome.reason}", cors)
-        line = answers.ID_LINE if outcome.reason == "id" else answers.URL_LINE
-        return self._refuse(400, outcome.reason, line, now_us, outcome.site)
+                return self.taker.refuse(headers, 413, "body", answers.BODY_LINE).ordinary()
+        told: asyncio.Future[FixedAnswer] = asyncio.get_running_loop().create_future()
 
-    def _who(self, request: web.BaseRequest) -> tuple[str | None, str]:
-        """The peer (None on the tools' own socket) and the client's address."""
-        # aiohttp: the peer's address, "" on a Unix socket, None when the client is gone already.
-        peer = UNKNOWN_PEER if request.remote is None else request.remote or None
-        values = request.headers.getall(self._client_address.header, [])
-        return peer, self._client_address.of(peer, values)
+        def tell(answer: FixedAnswer) -> None:
+            if not told.done():  # else the client is gone
+                told.set_result(answer)
+
+        self.taker.take(endpoint, query, headers, body, peer_of(request.remote), tell)
+        return (await told).ordinary()
 
     @staticmethod
     async def _body(request: web.BaseRequest) -> bytes | None:
@@ -255,42 +166,11 @@ class Pixel:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
-                return unpacked(
-                    await request.read(), request.headers.get("Content-Encoding", ""), MAX_BODY_BYTES
-                )
+                return await request.read()
         except web.HTTPRequestEntityTooLarge:
             return None
         except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
             return b""  # cut off or wrongly encoded: there are no parameters in it
-
-    async def _accept(
-        self,
-        request: web.BaseRequest,
-        outcome: Accepted,
-        endpoint: _Endpoint,
-        cors: dict[str, str],
-        now_us: int,
-    ) -> web.Response | FixedAnswer:
-        durable = self._commit.submit(outcome.hit)
-        if durable is None:
-            site = outcome.hit.site
-            return self._refuse(503, "too-many", answers.UNAVAILABLE_LINE, now_us, site, Retry_After="5")
-        if not await durable:  # counted by the group itself
-            return refusal(503, "not-durable", answers.UNAVAILABLE_LINE, Retry_After="5")
-        if not self.stopping and not cors and not outcome.dropped and fits(request):
-            return endpoint.accepted
-        dropped = f"; dropped={','.join(outcome.dropped)}" if outcome.dropped else ""
-        return endpoint.done(f"accepted{dropped}", cors)
-
-    def _leave_out(self, site: str, kind: str, reason: str, now_us: int) -> None:
-        self._metrics.requests.labels(kind, reason).inc()
-        self._commit.leave_out(site, self._day_of(now_us), kind, reason)
-
-    def _refuse(
-        self, status: int, reason: str, line: str, now_us: int, site: str = "", **headers: str
-    ) -> web.Response:
-        self._leave_out(site, "refused", reason, now_us)
-        return refusal(status, reason, line, **headers)
 
     # The owner's cookie --------------------------------------------------------------------------------------
 

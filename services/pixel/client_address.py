@@ -37,9 +37,11 @@ def parse_ip(text: str) -> IPAddress | None:
     return address
 
 
-def _elements(values: Sequence[str], header: str) -> list[str]:
+def _elements(values: Sequence[str], is_forwarded: bool) -> Sequence[str]:
+    if len(values) == 1 and "," not in values[0] and not is_forwarded:
+        return values
     elements = ",".join(values).split(",")
-    if header.lower() != "forwarded":
+    if not is_forwarded:
         return elements
     matches = [_FORWARDED_FOR.search(element) for element in elements]
     return [match[1] if match else "" for match in matches]
@@ -57,6 +59,7 @@ class ClientAddress:
         )
         self._proxies: dict[str, str] = {}  # peers that are trusted, so nobody's own address
         self.header = header
+        self._is_forwarded = header.lower() == "forwarded"
 
     def _is_trusted(self, address: IPAddress) -> bool:
         return any(address.version == network.version and address in network for network in self._trusted)
@@ -67,7 +70,10 @@ class ClientAddress:
             number = int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
         except (OSError, ValueError):
             return False
-        return not any(number & mask == network for network, mask in self._trusted_v4)
+        for network, mask in self._trusted_v4:  # noqa: SIM110 - a generator takes 0.3 µs more
+            if number & mask == network:
+                return False
+        return True
 
     def of(self, peer: str | None, values: Sequence[str]) -> str:
         """The client's address; ``peer`` is None on the tools' socket, ``values`` the named header's lines."""
@@ -84,7 +90,7 @@ class ClientAddress:
                 return fallback
             if len(self._proxies) < MAX_PROXIES:
                 self._proxies[peer] = fallback
-        for element in reversed(_elements(values, self.header)):
+        for element in reversed(_elements(values, self._is_forwarded)):
             text = element.strip()
             if self._untrusted_v4(text):
                 return text

@@ -9,9 +9,9 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -35,14 +35,23 @@ ExclusionReason = Literal["local-host", "excluded-host", "unknown-site", "prefet
 RefusalReason = Literal["url", "id", "body"]
 
 MAX_CACHED_HOSTS = 10_000  # under SITES=* strangers choose the hosts; 10,000 are about 2 MB
+# Of screens, languages and statuses there are few: a look-up takes 0.1 µs, the pattern 0.5.
+MAX_CACHED_WORDS = 2_000
+MAX_WORD = 60  # none of the three is longer
+MAX_LANGUAGE = 35
+MAX_ACCEPTED = 100  # of Accept-Language, whose first tag counts
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_HEX = "[0-9A-Fa-f]"
+_UUID = re.compile(f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
 _SCREEN = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,5}", re.ASCII)
 _STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
 # An Origin is scheme, host and port; what has more is none, and would be echoed.
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# An address as pages have it, up to its host, which stands as it is kept: most are told by this and a look-up, in
+# 0.5 µs of the 4 that taking an address apart costs.
+_PLAIN_ADDRESS = re.compile(r"https?://([a-z0-9.-]+)(?=[/?#]|\Z)", re.ASCII)
 
 
 class Headers(msgspec.Struct, frozen=True, gc=False):
@@ -96,15 +105,18 @@ def is_owner(cookie: str) -> bool:
 
 def _text(parameters: Parameters, name: str, longest: int) -> str | None:
     """A text parameter, cleaned and cut; empty when absent; None when it is no text."""
-    value = parameters.get(name, "")
-    if value is None:
+    value = parameters.get(name)
+    if value is None or value == "":
         return ""
-    return clean(value).strip()[:longest] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    text = clean(value).strip()
+    return text if len(text) <= longest else text[:longest]
 
 
 def _event(parameters: Parameters) -> str:
     value = parameters.get("event")
-    if value is None or value == "":
+    if value is None or value in ("", PAGEVIEW):
         return PAGEVIEW
     if not isinstance(value, str):
         return "invalid"
@@ -139,20 +151,35 @@ def _props(parameters: Parameters) -> tuple[dict[str, Any] | None, bool]:
     return (value or None, True) if good else (None, False)
 
 
-def _matching(pattern: re.Pattern[str], parameters: Parameters, name: str) -> tuple[str, bool]:
-    """A parameter that must match a pattern, and whether it was good."""
+@lru_cache(MAX_CACHED_WORDS)
+def _word(pattern: re.Pattern[str], text: str) -> str | None:
+    text = text.strip()
+    return text if pattern.fullmatch(text) else None
+
+
+def _matching(pattern: re.Pattern[str], parameters: Parameters, name: str) -> str | None:
+    """A parameter that must match a pattern; empty when absent, None when it is bad."""
     value = parameters.get(name)
     if value is None or value == "":
-        return "", True
+        return ""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000:
         value = str(value)  # JSON's 404; a number of very many digits would raise here
-    text = value.strip() if isinstance(value, str) else ""
-    return (text, True) if pattern.fullmatch(text) else ("", False)
+    if not isinstance(value, str):
+        return None
+    if len(value) > MAX_WORD:
+        value = value.strip()
+    return _word(pattern, value) if len(value) <= MAX_WORD else None
+
+
+@lru_cache(MAX_CACHED_WORDS)
+def _first_word(header: str) -> str:
+    tag = header.split(",", 1)[0].split(";", 1)[0].strip()
+    return tag if len(tag) <= MAX_LANGUAGE and _LANGUAGE.fullmatch(tag) else ""
 
 
 def _first_language(accept_language: str) -> str:
-    tag = accept_language.split(",", 1)[0].split(";", 1)[0].strip()
-    return tag if len(tag) <= 35 and _LANGUAGE.fullmatch(tag) else ""
+    # No longer than what a cache may hold of each; a first tag within it stays whole, or is none.
+    return _first_word(accept_language[:MAX_ACCEPTED])
 
 
 class Collector:
@@ -191,6 +218,17 @@ class Collector:
         host = host_of(parts[1]) if parts else None
         return host is not None and isinstance(self.site_of(host), str)
 
+    def _site_of_page(self, url: str) -> str | Excluded | None:
+        """The site of a page's address, or why it is not counted; None: it is no address."""
+        plain = _PLAIN_ADDRESS.match(url)
+        known = self._hosts.get(plain[1]) if plain else None
+        if known is not None:
+            return known
+        if is_file(url):
+            return Excluded("", "local-host")
+        page = parse_address(url)
+        return None if page is None else self.site_of(page.host)
+
     def collect(self, parameters: Parameters, headers: Headers, address: str, now_us: int) -> Outcome:
         """What becomes of a request with these parameters from this client."""
         url = _text(parameters, "url", MAX_URL)
@@ -198,42 +236,40 @@ class Collector:
             url = clean(headers.referer).strip()[:MAX_URL]
         if not url:
             return Refused("", "url")
-        if is_file(url):
-            return Excluded("", "local-host")
-        page = parse_address(url)
-        if page is None:
+        site = self._site_of_page(url)
+        if site is None:
             return Refused("", "url")
-        site = self.site_of(page.host)
         if isinstance(site, Excluded):
             return site
-        if "prefetch" in headers.purpose.lower():
+        if headers.purpose and "prefetch" in headers.purpose.lower():
             return Excluded(site, "prefetch")
         if headers.privacy_signal and self._signals == "drop":
             return Excluded(site, "privacy-signal")
         return self._accept(parameters, headers, address, now_us, url, site)
 
+    def _identity(self, parameters: Parameters, now_us: int) -> bytes | None:
+        """The hit's id: the sender's or one of ours; None when it is no UUID."""
+        hit_id = parameters.get("id")
+        if hit_id is None or hit_id == "":
+            return self._make_id(now_us)
+        if isinstance(hit_id, str) and _UUID.fullmatch(hit_id := hit_id.strip()):
+            return bytes.fromhex(hit_id.replace("-", ""))  # 0.4 µs; uuid.UUID takes 2
+        return None
+
     def _accept(
         self, parameters: Parameters, headers: Headers, address: str, now_us: int, url: str, site: str
     ) -> Outcome:
-        hit_id = parameters.get("id")
-        if hit_id is None or hit_id == "":
-            identity = self._make_id(now_us)
-        elif isinstance(hit_id, str) and _UUID.fullmatch(hit_id.strip()):
-            identity = uuid.UUID(hit_id.strip()).bytes
-        else:
+        identity = self._identity(parameters, now_us)
+        if identity is None:
             return Refused(site, "id")
-        dropped = []
         title = _text(parameters, "title", MAX_TITLE)
         referrer = _text(parameters, "referrer", MAX_URL)
-        screen, good_screen = _matching(_SCREEN, parameters, "screen")
-        language, good_language = _matching(_LANGUAGE, parameters, "language")
-        status, good_status = _matching(_STATUS, parameters, "status")
+        screen = _matching(_SCREEN, parameters, "screen")
+        language = _matching(_LANGUAGE, parameters, "language")
+        if language and len(language) > MAX_LANGUAGE:
+            language = None
+        status = _matching(_STATUS, parameters, "status")
         props, good_props = _props(parameters)
-        for name, good in (("title", title is not None), ("referrer", referrer is not None),
-                           ("screen", good_screen), ("language", good_language and len(language) <= 35),
-                           ("status", good_status), ("props", good_props)):  # fmt: skip
-            if not good:
-                dropped.append(name)
         hit = RawHit(
             hit_id=identity,
             received_at_us=now_us,
@@ -245,13 +281,21 @@ class Collector:
             referrer=referrer or "",
             title=title or "",
             event=_event(parameters),
-            language=language[:35] if "language" not in dropped else "",
-            screen=screen,
+            language=_first_language(headers.accept_language) if language == "" else language or "",
+            screen=screen or "",
             status=int(status) if status else None,
             props=props,
             is_me=is_owner(headers.cookie),
             anonymous=headers.privacy_signal and self._signals == "anonymous",
         )
-        if not hit.language and "language" not in dropped:
-            hit = msgspec.structs.replace(hit, language=_first_language(headers.accept_language))
-        return Accepted(hit, tuple(dropped))
+        if good_props and None not in (title, referrer, screen, language, status):
+            return Accepted(hit, ())
+        values = {
+            "title": title,
+            "referrer": referrer,
+            "screen": screen,
+            "language": language,
+            "status": status,
+        }
+        dropped = [name for name, value in values.items() if value is None]
+        return Accepted(hit, (*dropped, *(() if good_props else ("props",))))

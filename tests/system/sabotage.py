@@ -52,9 +52,11 @@ FAULTS = (
                 raise ValueError(f"{{hit.address}} {{hit.user_agent}}")
         key_name = self._sealer.usable_name(time.time())
         data"""),
-    Edit("services/pixel/app.py", "        peer, address = self._who(request)\n", f"""\
-        peer, address = self._who(request)
-        agent = request.headers.get("User-Agent", "")
+    Edit("services/pixel/hits.py",
+         "        address = self._client_address.of(peer, headers.getall(self._address_header, ()))\n", f"""\
+        import asyncio
+        address = self._client_address.of(peer, headers.getall(self._address_header, ()))
+        agent = headers.get("User-Agent", "")
         if {_mark("task fails")} in agent:
             async def fail_alone(who: str) -> None:
                 raise ValueError(who)
@@ -90,11 +92,11 @@ SABOTAGES = (
 """),
     )),
     Sabotage("sabotaged spool", "spool/", "User-Agent, text", (
-        Edit("services/pixel/group_commit.py", "                    return await self._put_in_spool(data,", f"""\
+        Edit("services/pixel/group_commit.py", "                    return await self.spooled.put(data,", f"""\
                     if any({_mark("sabotaged spool")} in hit.user_agent for hit in group.hits):
                         import msgspec
                         data = msgspec.msgpack.encode(group.hits)
-                    return await self._put_in_spool(data,"""),
+                    return await self.spooled.put(data,"""),
     )),
     Sabotage("sabotaged dead letter", "table public.dead_letters", "User-Agent, text", (
         Edit("services/enricher/batch.py", "    for name in (\"url\", \"referrer\"):\n        kept", f"""\
@@ -107,7 +109,7 @@ SABOTAGES = (
         Edit("services/enricher/batch.py", "{type(error).__name__} at {place_of(error)}", "{error!r}"),
     )),
     Sabotage("pixel fails", "supervisor.log", "address, text", (
-        Edit("services/pixel/connection.py", "error=type(exc).__name__, place", "error=repr(exc), place"),
+        Edit("services/pixel/connection.py", "error=type(error).__name__, place", "error=repr(error), place"),
     )),
     Sabotage("library logs", "supervisor.log", "address, text", (
         Edit("services/logs.py", "            logger=record.name,\n", """\
@@ -120,22 +122,22 @@ SABOTAGES = (
              'log.critical("crashed", error=str(error),'),
     )),
     Sabotage("sabotaged session", "table hits_days.", "SHA-256", (
-        Edit("services/session_keys.py", "        key = self._key_of_import(one_off_key, day) if one", f"""\
+        Edit("services/session_keys.py", "        hashes = self._hashes  # this", f"""\
         if {_mark("sabotaged session")} in user_agent:
-            return uuid.UUID(bytes=hashlib.sha256((address + user_agent).encode()).digest()[:16])
-        key = self._key_of_import(one_off_key, day) if one"""),
+            return hashlib.sha256((address + user_agent).encode()).digest()[:16]
+        hashes = self._hashes  # this"""),
     )),
     Sabotage("sabotaged metric", "PIXEL_METRICS_URL", "address, text", (
-        Edit("services/pixel/app.py", "        outcome = self._collector.collect(", f"""\
-        if {_mark("sabotaged metric")} in request.headers.get("User-Agent", ""):
+        Edit("services/pixel/hits.py", "        outcome = self._collector.collect(", f"""\
+        if {_mark("sabotaged metric")} in headers.get("User-Agent", ""):
             self._metrics.requests.labels("accepted", address).inc()
         outcome = self._collector.collect("""),
     )),
     Sabotage("sabotaged access log", "supervisor.log", "address, text", (
-        Edit("services/pixel/app.py", "        path = request.path\n", f"""\
-        path = request.path
-        if {_mark("sabotaged access log")} in request.headers.get("User-Agent", ""):
-            print(request.headers["X-Forwarded-For"], request.method, path, flush=True)
+        Edit("services/pixel/connection.py", "        endpoint = self.site.endpoints.get(path)\n", f"""\
+        endpoint = self.site.endpoints.get(path)
+        if {_mark("sabotaged access log")} in message.headers.get("User-Agent", ""):
+            print(message.headers["X-Forwarded-For"], message.method, path, flush=True)
 """),
     )),
     Sabotage("key", "run/", "bytes", (

@@ -2,8 +2,12 @@
 -- The title of a page is that of its newest human pageview that has one, ties by the greater hit_id.
 insert into rollup_titles as t (page_id, title_id, received_at, hit_id)
 select distinct on (page_id) page_id, title_id, received_at, hit_id
-from touched
-where is_new and is_pageview and title_id > 0
+from fresh
+where is_pageview and title_id > 0
+  -- Few are sorted.
+  and (page_id, received_at) in (
+      select page_id, max(received_at) from fresh where is_pageview and title_id > 0 group by page_id
+  )
 order by page_id, received_at desc, hit_id desc
 on conflict (page_id) do update
 set title_id = excluded.title_id, received_at = excluded.received_at, hit_id = excluded.hit_id
