@@ -1,8 +1,8 @@
 """The rollups as data: name, grain, dimensions, which hits, measures. Adding one is one entry here and its table.
 
 A rollup's table is ``rollup_<name>``, by day, site and dimensions. Dimensions are columns of the view
-``hits_to_count``. What is done with the list is in ``services.rollup_statements``: adding new hits, moving hits
-between cells, counting a day anew, finding cells that are wrong.
+``hits_to_count``. What is done with the list: new hits are added by ``services.rollup.add``; moving hits between
+cells, counting a day anew and finding cells that are wrong is in ``services.rollup_statements``.
 """
 
 from __future__ import annotations
@@ -17,45 +17,34 @@ ROLLUPS_VERSION = 5
 
 
 class Measure(NamedTuple):
-    """A number of a cell. ``is_pageview``, ``is_event``: of a person, not the owner."""
+    """A number of a cell: how many of its hits, or their sessions. ``is_pageview``, ``is_event``: of a person."""
 
-    plain: LiteralString  # over all hits of the cell: the definition
-    added: LiteralString  # what one session's rows in ``touched`` add to the cell
-    sessions_of: LiteralString = ""  # which hits' sessions it counts, where it counts sessions
+    hits: LiteralString  # which of them
+    of_sessions: bool = False
+
+    @property
+    def plain(self) -> LiteralString:
+        """Over all hits of the cell: the definition."""
+        counted: LiteralString = "distinct session_id" if self.of_sessions else "*"
+        return f"count({counted}) filter (where {self.hits})"
+
+    @property
+    def added(self) -> LiteralString:
+        """What the hits of one session that are in the cell add to it, the new ones (``is_new``) and the earlier."""
+        if not self.of_sessions:
+            return f"count(*) filter (where is_new and {self.hits})"
+        # 1 where every such hit is new.
+        return f"coalesce(session_id is not null and bool_and(is_new) filter (where {self.hits}), false)::int"
 
 
 MEASURES: dict[LiteralString, Measure] = {
-    "pageviews": Measure(
-        "count(*) filter (where is_pageview)",
-        "count(*) filter (where is_new and is_pageview)",
-    ),
-    "visitors": Measure(
-        "count(distinct session_id) filter (where is_pageview)",
-        # 1 where every pageview that this session has in this cell is new.
-        "coalesce(session_id is not null and bool_and(is_new) filter (where is_pageview), false)::int",
-        "is_pageview",
-    ),
-    "anonymous_pageviews": Measure(
-        "count(*) filter (where is_pageview and session_id is null)",
-        "count(*) filter (where is_new and is_pageview and session_id is null)",
-    ),
-    "bot_hits": Measure(
-        "count(*) filter (where is_bot)",
-        "count(*) filter (where is_new and is_bot)",
-    ),
-    "owner_hits": Measure(
-        "count(*) filter (where is_me)",
-        "count(*) filter (where is_new and is_me)",
-    ),
-    "events": Measure(
-        "count(*) filter (where is_event)",
-        "count(*) filter (where is_new and is_event)",
-    ),
-    "sessions": Measure(
-        "count(distinct session_id) filter (where is_event)",
-        "coalesce(session_id is not null and bool_and(is_new) filter (where is_event), false)::int",
-        "is_event",
-    ),
+    "pageviews": Measure("is_pageview"),
+    "visitors": Measure("is_pageview", of_sessions=True),
+    "anonymous_pageviews": Measure("is_pageview and session_id is null"),
+    "bot_hits": Measure("is_bot"),
+    "owner_hits": Measure("is_me"),
+    "events": Measure("is_event"),
+    "sessions": Measure("is_event", of_sessions=True),
 }
 
 # Dimensions that may be too long for an index: their keys hold the hash.

@@ -10,21 +10,20 @@ from typing import Any, NamedTuple
 from bench.dataset import shape
 from bench.dataset.requests import EVENTS
 from services.database import Connection, load_sql
-from services.rollup.refresh import CROWD, MAKE_TOUCHED, TITLES, TOUCH_EARLIER, TOUCH_NEW
+from services.rollup import add
 from services.rollup.sessions import GATHER_SESSIONS, settle_statement
 from services.rollup.sessions import TABLES as SESSION_TABLES
 from services.rollup.upkeep import KEEP_MINUTES
-from services.rollup_statements import ADD_STATEMENTS, FILL_FRESH, MAKE_FRESH
 
 _FOLDER = Path(__file__).parent
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
 BOOK = load_sql(_FOLDER / "book.sql")
 BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
-# What a day's rollups are made by.
-COUNT_STATEMENTS = (*ADD_STATEMENTS, TITLES)
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
-COUNTED_BY = (TOUCH_NEW, TOUCH_EARLIER, FILL_FRESH, *COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
+# What a day's rollups are made by.
+TOUCH_STATEMENTS = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.NAME_ORIGINS, add.NAME_CLIENTS, add.FILL_FRESH)
+COUNTED_BY = (*TOUCH_STATEMENTS, *add.COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
 
 
 class Share(NamedTuple):
@@ -61,8 +60,8 @@ def shares_of(hits: int) -> list[Share]:
 
 def prepare(connection: Connection) -> None:
     """Once for each connection."""
-    connection.execute(MAKE_TOUCHED)
-    connection.execute(MAKE_FRESH)
+    for statement in add.MAKE_TABLES:
+        connection.execute(statement)
 
 
 def make_day(connection: Connection, share: Share) -> None:
@@ -89,11 +88,11 @@ def make_day(connection: Connection, share: Share) -> None:
 
 def _refresh(connection: Connection, share: Share, batches: list[int], waiting: list[int]) -> None:
     """Count batches as ``services.rollup.refresh`` does, but for its lock: the other worker counts another day."""
-    connection.execute(TOUCH_NEW, {"days": [share.day], "batches": batches})
-    connection.execute(TOUCH_EARLIER, {"days": [share.day], "waiting": waiting})
-    connection.execute(FILL_FRESH, {"crowd": CROWD})
+    about = {"days": [share.day], "batches": batches, "waiting": waiting, "crowd": add.CROWD}
+    for statement in TOUCH_STATEMENTS:
+        connection.execute(statement, about)
     # Titles are the last: they hold rows that the other worker wants.
-    for statement in COUNT_STATEMENTS:
+    for statement in add.COUNT_STATEMENTS:
         connection.execute(statement)
 
 

@@ -7,7 +7,6 @@ stands at which place, from which ``make_hits.sql`` draws. What no hit came to u
 from __future__ import annotations
 
 import datetime
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +49,7 @@ class _Anonymous:
         user_agent: str,
         now: datetime.datetime,
         one_off_key: str | None = None,
-    ) -> uuid.UUID | None:
+    ) -> bytes | None:
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any, NamedTuple
 import psycopg
 
 from services.database import Connection, load_sql
+from services.enricher.time_limits import moment_of
 from services.hit import Hit
 
 BOOK_HITS = load_sql(Path(__file__).with_name("sql") / "book_hits.sql")
-LATE_AFTER = datetime.timedelta(seconds=60)
+LATE_AFTER_S = 60.0
+_HOUR_US = 3_600_000_000
 
 
 class DayClosed(psycopg.OperationalError):
@@ -68,27 +71,27 @@ def _sums(entries: Iterable[Entry], stored: list[Hit]) -> dict[str, Any]:
 
 def _delays(hits: list[Hit]) -> dict[str, Any]:
     """How many, the first and the last, and what the others came after the first, added up."""
-    received = [hit.received_at for hit in hits]
+    received = [hit.received_at_us for hit in hits]
     oldest = min(received, default=None)
+    after_oldest_us = sum(received) - len(received) * (oldest or 0)
     return {
         "measured": len(received),
-        "oldest": oldest,
-        "newest": max(received, default=None),
-        "after_oldest": sum((at - oldest for at in received if oldest), datetime.timedelta()),
+        "oldest": oldest and moment_of(oldest),
+        "newest": oldest and moment_of(max(received)),
+        "after_oldest": datetime.timedelta(microseconds=after_oldest_us),
     }
 
 
 def _late(hits: list[Hit]) -> dict[str, Any]:
     """By the hour (UTC) in which they were received, and site."""
-    limit = datetime.datetime.now(datetime.UTC) - LATE_AFTER
-    late: dict[tuple[datetime.datetime, str], list[datetime.datetime]] = defaultdict(list)
+    limit_us = int((time.time() - LATE_AFTER_S) * 1_000_000)
+    late: dict[tuple[int, str], list[int]] = defaultdict(list)
     for hit in hits:
-        if hit.received_at < limit:
-            hour = hit.received_at.astimezone(datetime.UTC).replace(minute=0, second=0, microsecond=0)
-            late[hour, hit.site].append(hit.received_at)
+        if hit.received_at_us < limit_us:
+            late[hit.received_at_us // _HOUR_US, hit.site].append(hit.received_at_us)
     return {
-        "late_hours": [hour for hour, _ in late],
+        "late_hours": [moment_of(hour * _HOUR_US) for hour, _ in late],
         "late_sites": [site for _, site in late],
         "late_hits": [len(received) for received in late.values()],
-        "late_oldest": [min(received) for received in late.values()],
+        "late_oldest": [moment_of(min(received)) for received in late.values()],
     }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import uuid
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -25,7 +24,6 @@ from services.settings import Settings
 
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
 MAX_CACHED_PAGES = 8_000  # pages, titles, origins; 8 MB at a blog's lengths, 40 at the worst
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MAX_ENCODED = 3  # times that an address may have been encoded too often
 _STILL_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 
@@ -45,7 +43,7 @@ class SessionIds(Protocol):
         user_agent: str,
         now: datetime.datetime,
         one_off_key: str | None = None,
-    ) -> uuid.UUID | None: ...
+    ) -> bytes | None: ...
 
 
 class _Page(NamedTuple):
@@ -119,9 +117,9 @@ class Enricher:
                 raw.day, raw.site, raw.address, raw.user_agent, now, one_off_key
             )
         return Hit(
-            uuid.UUID(bytes=raw.hit_id),
+            raw.hit_id,
             session_id,
-            _EPOCH + datetime.timedelta(0, 0, raw.received_at_us),
+            raw.received_at_us,
             _day_of(raw.day),
             raw.site,
             page.host,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import struct
+import uuid
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,7 @@ _IDENTITY_BYTES = struct.calcsize("!h ii ii i16s")
 _JSONB_VERSION = b"\x01"
 
 _FIRST_DAY = datetime.date(2000, 1, 1).toordinal()
-_FIRST_MOMENT = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+_FIRST_MOMENT_US = 946_684_800_000_000  # of 2000-01-01 UTC, where PostgreSQL's time begins, in Unix time
 
 
 class StoredAlready(psycopg.OperationalError):
@@ -50,11 +51,6 @@ class _Row(NamedTuple):
     data: bytes
 
 
-def _microseconds(moment: datetime.datetime) -> int:
-    since = moment - _FIRST_MOMENT
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
 def _field(value: bytes) -> bytes:
     return len(value).to_bytes(4, "big") + value
 
@@ -63,11 +59,11 @@ def pack_row(hit: Hit, numbered: Numbered, batch_id: int) -> bytes:
     """The bytes of a hit's row."""
     site_id, page_id, title_id, origin_id, client_id = numbered
     fixed = _pack(
-        _FIELDS, 4, hit.day.toordinal() - _FIRST_DAY, 4, site_id, 16, hit.hit_id.bytes, 4, batch_id, 4, page_id,
-        4, title_id, 4, origin_id, 4, client_id, 8, _microseconds(hit.received_at), 2, hit.status or 0,
+        _FIELDS, 4, hit.day.toordinal() - _FIRST_DAY, 4, site_id, 16, hit.hit_id, 4, batch_id, 4, page_id,
+        4, title_id, 4, origin_id, 4, client_id, 8, hit.received_at_us - _FIRST_MOMENT_US, 2, hit.status or 0,
         1, hit.is_bot, 1, hit.is_me,
     )  # fmt: skip
-    session = _NULL if hit.session_id is None else b"\0\0\0\x10" + hit.session_id.bytes
+    session = _NULL if hit.session_id is None else b"\0\0\0\x10" + hit.session_id
     event = _NULL if hit.event == PAGEVIEW else _field(hit.event.encode())
     props = _NULL if hit.props is None else _field(_JSONB_VERSION + hit.props.encode())
     return fixed + session + event + props
@@ -112,7 +108,8 @@ class HitRows:
         return new
 
     def _not_stored_on(self, day: datetime.date, rows: list[_Row]) -> list[_Row]:
-        about = {"day": day, "sites": [row.site_id for row in rows], "ids": [row.hit.hit_id for row in rows]}
+        ids = [uuid.UUID(bytes=row.hit.hit_id) for row in rows]
+        about = {"day": day, "sites": [row.site_id for row in rows], "ids": ids}
         # Planned for the one day: a plan for any day would look through four hundred.
         found = self._connection.execute(LOOK_STORED, about, prepare=False).fetchall()
         stored = {place for (place,) in found}

@@ -24,10 +24,11 @@ from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Collector
 from services.pixel.connection import PixelServer
-from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.group_commit import GroupCommit
 from services.pixel.hits import HitTaker
 from services.pixel.left_spools import LeftSpools, say_what_was_cut
 from services.pixel.rate_limit import RateLimit
+from services.pixel.redis_link import SEND_WITHIN_S
 from services.pixel.spool import SpoolUnusable, take_slot
 from services.sealing import KeyHolds, SealingKeys
 from services.settings import Settings, SettingsError, handed_descriptors, load_settings
@@ -65,7 +66,7 @@ async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) ->
         metrics.groups.set(commit.groups)
         metrics.hits.set(commit.hits)
         metrics.durable.set(commit.durable)
-        metrics.spool_bytes.set(commit.spool_bytes + left.waiting_bytes)
+        metrics.spool_bytes.set(commit.spooled.waiting_bytes + left.waiting_bytes)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -104,7 +105,8 @@ async def run(settings: Settings, log: Logger) -> None:
     committing = asyncio.create_task(commit.run())
     left = LeftSpools(settings.spool_dir, spool_bytes, settings.key_dir, commit, client, log)
     beside = [
-        asyncio.create_task(work) for work in (commit.drain(), left.run(), _look(commit, left, metrics))
+        asyncio.create_task(work)
+        for work in (commit.spooled.drain(), left.run(), _look(commit, left, metrics))
     ]
     server = PixelServer(pixel, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]

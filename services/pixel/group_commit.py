@@ -19,50 +19,26 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
-
-from services.hit import (
-    MAX_GROUP_BYTES,
-    MAX_GROUP_HITS,
-    Alive,
-    LeftOut,
-    RawHit,
-    UndecodableEntry,
-    encode_group,
-    reseal_group,
-    size_of,
-)
-from services.hit_stream import STREAM, entry_order
+from services.hit import MAX_GROUP_BYTES, MAX_GROUP_HITS, Alive, LeftOut, RawHit, encode_group, size_of
 from services.logs import Logger, place_of
+from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink
 from services.pixel.signs import Signs
-from services.pixel.spool import Spool, SpoolFull
+from services.pixel.spool import Spool
+from services.pixel.spooled_groups import SpooledGroups
 from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds, SealingKeys
 
-# No answer takes longer than 2 s (contract section 2): a hit waits for the group in flight and for its own, each
-# of which goes to the spool after this.
-SEND_WITHIN_S = 0.8
 # Behind more than one group, as before a Redis that is slow and not away: what has waited so long goes to the spool,
 # which takes what is queued in a moment and sends it on in large steps.
 QUEUE_WITHIN_S = 0.5
 # Whatever the disk does: 503 then. Should the group be on disk all the same, it counts.
 ANSWER_WITHIN_S = 1.7
-RETRY_PAUSE_S = 0.05
 # Between two groups of the spool: hits that come together share one. At 1,000 hits/s and a fast disk groups had 2,
 # and the enricher, to which an entry costs more than a hit, made 4,656 rows/s of the backlog.
 SPOOL_APART_S = 0.01
-# In one round trip of draining: what a slow Redis, too, can take in time, else it would be sent again and again.
-DRAIN_GROUPS = 100
-DRAIN_BYTES = 1_000_000
-DRAIN_WITHIN_S = 5.0
-DRAIN_PAUSE_S = 0.25
 # At 10,000 hits/s this is what gathers in 1 s; beyond it new hits are refused at once.
 MAX_WAITING_HITS = 10_000
 LEFT_OUT_EVERY_S = 1.0
-# Of Redis's maxmemory: at the bound itself Redis would refuse the rollup's jobs too, which are tiny.
-MAX_MEMORY_SHARE = 0.9
-# What a broken wire to Redis raises. The last: uvloop, asked to write to a connection that was reset a moment ago.
-WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 MAX_ABANDONED = 10_000  # an outage of five hours; more only makes a late copy count after all
 
 # Is told whether a hit is on disk.
@@ -112,18 +88,11 @@ class GroupCommit:
         log: Logger,
         max_stream_entries: int,
     ) -> None:
-        self._redis = client
         self._writer = StreamWriter(client)
+        self.link = RedisLink(client, log, max_stream_entries)
+        self.spooled = SpooledGroups(client, self.link, sealer, spool, holds, log)
         self._sealer = sealer
-        self._spool = spool
-        self._holds = holds
-        # Keys are held for what waits in the spool or came from it; perhaps since an earlier run.
-        self._holding = True
-        # Id of an entry behind which the stream has nothing that came from the spool.
-        self._release_behind = ""
-        self._disk = asyncio.Lock()  # the spool is one thread's at a time
         self._log = log
-        self._max_stream_entries = max_stream_entries
         self._loop = asyncio.get_running_loop()
         self._pixel_id = uuid.uuid4().bytes
         self._seq = 0
@@ -135,8 +104,6 @@ class GroupCommit:
         self._wake = asyncio.Event()
         self._stopping = False
         self.durable = True  # whether the last group was made durable, in Redis or in the spool
-        self.redis_away = False  # whether the last command to Redis failed
-        self.stream_full = False
         self.groups = 0
         self.hits = 0
 
@@ -203,7 +170,7 @@ class GroupCommit:
     @property
     def spooling(self) -> bool:
         """Whether groups go to the spool: Redis does not take them, or older ones wait there."""
-        return self.redis_away or self.stream_full or not self._spool.is_empty
+        return self.link.is_away or self.link.is_full or not self.spooled.are_none
 
     async def _commit(self, group: _Gathering) -> None:
         left_out, self._left_out = self._left_out, Counter()
@@ -230,11 +197,11 @@ class GroupCommit:
         key_name = self._sealer.usable_name(time.time())
         data = self._encode(group.hits, seq, key_name, left_out, alive)
         while True:
-            if not (is_late or self.spooling) and await self._send([data], SEND_WITHIN_S):
+            if not (is_late or self.spooling) and await self.link.send(self._writer, [data], SEND_WITHIN_S):
                 return True
-            async with self._disk:
+            async with self.spooled.disk:
                 if is_late or self.spooling:  # else it was drained while this group waited
-                    return await self._put_in_spool(data, key_name, {hit.day for hit in group.hits})
+                    return await self.spooled.put(data, key_name, {hit.day for hit in group.hits})
 
     def _settle(
         self, group: _Gathering, seq: int, left_out: Counter[tuple[str, str, str, str]], stored: bool
@@ -280,159 +247,25 @@ class GroupCommit:
             alive=alive,
         )
 
-    async def _send(self, groups: list[bytes], within_s: float) -> str:
-        """Id of the last group's entry once Redis has all on disk; empty when it does not take them in time.
-
-        Tries again for a moment, as after a restart of Redis.
-        """
-        deadline = self._loop.time() + within_s
-        entry_id = ""
-        while not entry_id:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    entry_id = await self._writer.add(groups)
-            except TimeoutError:
-                break
-            except WIRE_ERRORS as error:
-                self._log.warning("redis-failed", error=type(error).__name__)
-                if self._loop.time() + RETRY_PAUSE_S > deadline:
-                    break
-                await asyncio.sleep(RETRY_PAUSE_S)
-        self._note_redis(away=not entry_id)
-        return entry_id
-
-    def _note_redis(self, *, away: bool) -> None:
-        if away != self.redis_away:
-            self.redis_away = away
-            self._log.warning("redis-away" if away else "redis-back", spool_bytes=self._spool.waiting_bytes)
-
-    # The spool -----------------------------------------------------------------------------------------------
-
-    async def _put_in_spool(self, data: bytes, key_name: str, days: set[str]) -> bool:
-        """Whether the group is in the spool. Raises OSError when its keys cannot be held."""
-        if days:  # else it is a beat, in which nothing is sealed
-            self._holding = True
-            self._holds.hold({key_name}, days)
-        try:
-            await asyncio.to_thread(self._spool.append, data)
-        except SpoolFull:
-            return False
-        return True
-
-    async def drain(self) -> None:
-        """Send on what waits in the spool, whenever Redis takes it. Runs beside ``run``, until cancelled."""
-        while True:
-            drained = False
-            try:
-                drained = not self._spool.is_empty and not self.stream_full and await self._drain_some()
-            except (
-                Exception
-            ) as error:  # whatever it was: what waits must not wait until the pixel is started anew
-                self._log.error("spool-failed", error=type(error).__name__, place=place_of(error))
-            if not drained:
-                await asyncio.sleep(DRAIN_PAUSE_S)
-
-    async def _drain_some(self) -> bool:
-        """Whether the oldest groups of the spool are on the stream now."""
-        async with self._disk:
-            groups = self._spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES)
-            if self._spool.are_the_last(groups) and not self.redis_away:
-                # With the door shut: under steady traffic there would always be one more, and the file would grow
-                # until it has no room.
-                return await self._mark_sent(groups, await self.send_on(groups, SEND_WITHIN_S))
-        entry_id = await self.send_on(groups)
-        async with self._disk:
-            return await self._mark_sent(groups, entry_id)
-
-    async def send_on(self, groups: list[bytes], within_s: float = DRAIN_WITHIN_S) -> str:
-        """Send groups that waited in a spool; id of the last one's entry, empty when Redis does not take them."""
-        return await self._send([self._resealed(data) for data in groups], within_s)
-
-    async def _mark_sent(self, groups: list[bytes], entry_id: str) -> bool:
-        if not entry_id:
-            return False
-        await asyncio.to_thread(self._spool.mark_sent, groups)  # it may have a large file to empty
-        if self._spool.is_empty:
-            self._release_behind = entry_id
-            self._log.info("spool-drained")
-        return True
-
-    def _resealed(self, data: bytes) -> bytes:
-        """The group under the key of this hour; as it is when its own key is gone: then it is buried, counted."""
-        try:
-            return reseal_group(data, self._sealer.usable_name(time.time()), self._sealer)
-        except UndecodableEntry as error:
-            self._log.error("spooled-group-unreadable", reason=error.reason)
-            return data
-
     async def look(self) -> None:
         """Ask Redis how much waits on the stream: keeps the state true while no hit comes."""
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
-                length = await self._redis.xlen(STREAM)
-                used_bytes, most_bytes = await self._memory()
-                if self._holding and self._is_at_rest and await self._is_enriched():
-                    self._let_keys_go()
+                await self.link.look()
+                await self.spooled.look()
         except (*WIRE_ERRORS, TimeoutError):
-            self._note_redis(away=True)
+            self.link.note(is_away=True)
             return
-        if self._spool.is_empty:
-            self._note_redis(away=False)  # else draining tells: a Redis that reads may still refuse to write
-        self._note_room(length, used_bytes, most_bytes)
-        if not self._spool.is_full:
+        if self.spooled.are_none:
+            self.link.note(is_away=False)  # else draining tells: a Redis that reads may still refuse to write
+        if self.spooled.has_room:
             self.durable = True
-
-    async def _memory(self) -> tuple[int, int]:
-        """Bytes that Redis uses and may use; 0: unknown, as where a managed server does not tell."""
-        try:
-            memory = await self._redis.info("memory")
-        except ResponseError:
-            return 0, 0
-        return memory.get("used_memory", 0), memory.get("maxmemory", 0)
-
-    def _note_room(self, entries: int, used_bytes: int, most_bytes: int) -> None:
-        """Keep in mind whether Redis has room for more; ``most_bytes`` 0: it takes what the machine has."""
-        is_full = entries >= self._max_stream_entries or 0 < most_bytes * MAX_MEMORY_SHARE <= used_bytes
-        if is_full != self.stream_full:
-            self.stream_full = is_full
-            self._log.error(
-                "stream-full" if is_full else "stream-has-room", entries=entries, used_bytes=used_bytes
-            )
-
-    @property
-    def _is_at_rest(self) -> bool:
-        """Whether nothing waits in the spool, nor is on its way into it."""
-        return self._spool.is_empty and not self._disk.locked()
-
-    async def _is_enriched(self) -> bool:
-        """Whether the stream has nothing left of what came from the spool."""
-        if not self._release_behind:  # an earlier run sent it, or nothing was
-            newest = await self._redis.xrevrange(STREAM, count=1)
-            self._release_behind = self._release_behind or (newest[0][0].decode() if newest else "0-0")
-        behind = self._release_behind
-        oldest = await self._redis.xrange(STREAM, count=1)
-        is_enriched = not oldest or entry_order(oldest[0][0].decode()) > entry_order(behind)
-        # Meanwhile another group may have come the same way.
-        return is_enriched and behind == self._release_behind and self._is_at_rest
-
-    def _let_keys_go(self) -> None:
-        try:
-            self._holds.release()
-        except OSError as error:  # KEY_DIR is not ours; tried again
-            self._log.error("keys-held", error=type(error).__name__, reason=error.strerror or str(error))
-            return
-        self._holding, self._release_behind = False, ""
-
-    @property
-    def spool_bytes(self) -> int:
-        """Bytes that wait in the spool."""
-        return self._spool.waiting_bytes
 
     def degraded(self) -> list[str]:
         """The parts that are not well, while hits are still taken."""
         parts = {
-            "redis": self.redis_away,
-            "stream is full": self.stream_full,
-            "spool": not self._spool.is_empty,
+            "redis": self.link.is_away,
+            "stream is full": self.link.is_full,
+            "spool": not self.spooled.are_none,
         }
         return [name for name, is_so in parts.items() if is_so]

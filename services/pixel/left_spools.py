@@ -13,8 +13,11 @@ from typing import Any
 
 from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
-from services.pixel.group_commit import DRAIN_BYTES, DRAIN_GROUPS, SEND_WITHIN_S, GroupCommit
+from services.pixel.group_commit import GroupCommit
+from services.pixel.redis_link import SEND_WITHIN_S
 from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HOLDER_NAME, Spool, slots_of
+from services.pixel.spooled_groups import DRAIN_BYTES, DRAIN_GROUPS
+from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds
 
 LOOK_EVERY_S = 2.0
@@ -37,6 +40,7 @@ class LeftSpools:
         self._key_dir = key_dir
         self._commit = commit
         self._redis = client
+        self._writer = StreamWriter(client)  # of this one task
         self._log = log
         self._taken: dict[Path, Spool] = {}  # slots of which not all is sent
         # The stream's newest entry when all was sent: what came from there is enriched with it.
@@ -100,7 +104,7 @@ class LeftSpools:
         """Send what waits, while Redis takes it; whether all is sent."""
         while groups := spool.next_groups(DRAIN_GROUPS, DRAIN_BYTES):
             self._behind.pop(slot, None)
-            if self._commit.spooling or not await self._commit.send_on(groups):
+            if self._commit.spooling or not await self._commit.spooled.send_on(self._writer, groups):
                 return False  # later: one's own come first
             await asyncio.to_thread(spool.mark_sent, groups)
         return True

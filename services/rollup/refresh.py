@@ -11,26 +11,15 @@ that "earlier" means the same to each rollup.
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 
 from psycopg import IsolationLevel
 
-from services.database import Connection, load_sql
-from services.rollup_statements import ADD_STATEMENTS, FILL_FRESH, MAKE_FRESH
+from services.database import Connection
+from services.rollup import add
 from services.rollups import REFRESH_LOCK, ROLLUPS_VERSION
 
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
 MAX_HITS = 20_000
-
-_SQL = Path(__file__).with_name("sql")
-MAKE_TOUCHED = load_sql(_SQL / "make_touched.sql")
-TOUCH_NEW = load_sql(_SQL / "touch_new.sql")
-TOUCH_EARLIER = load_sql(_SQL / "touch_earlier.sql")
-TITLES = load_sql(_SQL / "titles.sql")
-MARK_SESSIONS = load_sql(_SQL / "mark_sessions.sql")
-
-# New hits of one session that are compared one by one with all that it has: beyond that sorting costs less.
-CROWD = 12
 
 # Which rollups this version knows (a trigger refuses less). And rows are few beside the tables that they are joined
 # with by number, which the planner does not know of tables that grew since they were analysed.
@@ -38,10 +27,11 @@ _TO_TOUCH = """
     select set_config('footfall.rollups', %s, true), set_config('enable_seqscan', 'off', true),
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """
-# The temporary tables are as many rows on both sides.
+# The temporary tables have as many rows on both sides, and are planned for before it is known how many: what loops or
+# sorts would be right for a few.
 _TO_COUNT = """
     select set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
-           set_config('enable_nestloop', 'off', true), set_config('work_mem', '32MB', true)
+           set_config('enable_nestloop', 'off', true), set_config('enable_sort', 'off', true), set_config('work_mem', '32MB', true)
 """
 
 Pending = list[tuple[int, datetime.date, int]]
@@ -66,15 +56,15 @@ def choose(pending: Pending, max_hits: int) -> tuple[list[int], list[datetime.da
 
 
 def prepare(connection: Connection) -> None:
-    """Once for each connection: the temporary table, and one snapshot for each transaction."""
+    """Once for each connection: the temporary tables, and one snapshot for each transaction."""
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
-        connection.execute(MAKE_TOUCHED)
-        connection.execute(MAKE_FRESH)
+        for statement in add.MAKE_TABLES:
+            connection.execute(statement)
 
 
-def refresh(connection: Connection, max_hits: int = MAX_HITS, crowd: int = CROWD) -> int | None:
+def refresh(connection: Connection, max_hits: int = MAX_HITS, crowd: int = add.CROWD) -> int | None:
     """Count waiting hits; how many, 0 when none wait; None while another process changes rollups.
 
     ``crowd`` changes what it costs, never what is counted. The connection must have gone through ``prepare``. Raises
@@ -102,12 +92,15 @@ def _refresh(connection: Connection, max_hits: int, crowd: int) -> int:
     if not batches:
         return 0
     connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
-    connection.execute(TOUCH_NEW, {"days": days, "batches": batches})
-    connection.execute(TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
+    connection.execute(add.TOUCH_NEW, {"days": days, "batches": batches})
+    connection.execute(add.TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
+    connection.execute(add.NAME_ORIGINS)
+    connection.execute(add.NAME_CLIENTS)
     connection.execute(_TO_COUNT)
-    connection.execute(FILL_FRESH, {"crowd": crowd})
-    for statement in (*ADD_STATEMENTS, TITLES, MARK_SESSIONS):
+    connection.execute(add.FILL_FRESH, {"crowd": crowd})
+    for statement in add.COUNT_STATEMENTS:
         connection.execute(statement)
+    connection.execute(add.MARK_SESSIONS)
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits
 

@@ -92,7 +92,7 @@ def test_looking_survives_a_redis_that_resets_each_connection(tmp_path: Path, no
         commit = parts.make(url_of(nowhere), run=False)
         for _ in range(300):
             await commit.look()
-        assert commit.redis_away
+        assert commit.link.is_away
         await parts.close()
 
     uvloop.run(run())
@@ -108,7 +108,7 @@ def test_the_spool_is_sent_on_after_a_redis_that_reset_each_connection(
         parts = Parts(tmp_path)
         commits = [parts.make(url_of(proxy)) for _ in range(20)]
         for commit in commits:
-            commit.redis_away = True  # else each waits 0.8 s first
+            commit.link.is_away = True  # else each waits 0.8 s first
         assert all(await asyncio.gather(*(submit(commit)[0] for commit in commits)))
         await asyncio.sleep(2.5)  # each tries to send its spool on meanwhile
         own_redis.start()
@@ -128,7 +128,7 @@ async def test_a_hit_whose_group_is_not_durable_in_time_is_answered_all_the_same
     commit = parts.make(url_of(proxy))
     assert await submit(commit)[0]
     proxy.stall()
-    async with commit._disk:  # as while the disk takes seconds to sync
+    async with commit.spooled.disk:  # as while the disk takes seconds to sync
         began = asyncio.get_running_loop().time()
         async with asyncio.timeout(10):
             assert not await submit(commit)[0]

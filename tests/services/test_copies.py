@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.hit import Group, RawHit, UndecodableEntry, decode_group, open_group
 from services.hit_stream import GROUP, STREAM, HitStream, connect, connect_async
-from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.group_commit import GroupCommit
+from services.pixel.redis_link import SEND_WITHIN_S
 from services.pixel.spool import Spool
 from services.sealing import NONCE_BYTES, SEALING_GRACE_SECONDS, KeyHolds, SealingKeys, hour_end_s, hour_name
 from tests.make import Log, encode, make_keys, make_raw_hit
@@ -36,7 +37,7 @@ async def _send(own: OwnRedis, folder: Path) -> None:
     spool = Spool(folder / "spool", 10_000_000)
     holds = KeyHolds(folder / "keys", spool.holder)
     commit = GroupCommit(client, make_keys(folder), spool, holds, Log(), 1_000_000)  # type: ignore[arg-type]
-    tasks = [asyncio.create_task(work) for work in (commit.run(), commit.drain())]
+    tasks = [asyncio.create_task(work) for work in (commit.run(), commit.spooled.drain())]
 
     async def submit() -> None:
         assert await submitted(commit, make_raw_hit())

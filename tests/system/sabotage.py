@@ -92,11 +92,11 @@ SABOTAGES = (
 """),
     )),
     Sabotage("sabotaged spool", "spool/", "User-Agent, text", (
-        Edit("services/pixel/group_commit.py", "                    return await self._put_in_spool(data,", f"""\
+        Edit("services/pixel/group_commit.py", "                    return await self.spooled.put(data,", f"""\
                     if any({_mark("sabotaged spool")} in hit.user_agent for hit in group.hits):
                         import msgspec
                         data = msgspec.msgpack.encode(group.hits)
-                    return await self._put_in_spool(data,"""),
+                    return await self.spooled.put(data,"""),
     )),
     Sabotage("sabotaged dead letter", "table public.dead_letters", "User-Agent, text", (
         Edit("services/enricher/batch.py", "    for name in (\"url\", \"referrer\"):\n        kept", f"""\
@@ -124,7 +124,7 @@ SABOTAGES = (
     Sabotage("sabotaged session", "table hits_days.", "SHA-256", (
         Edit("services/session_keys.py", "        hashes = self._hashes  # this", f"""\
         if {_mark("sabotaged session")} in user_agent:
-            return uuid.UUID(bytes=hashlib.sha256((address + user_agent).encode()).digest()[:16])
+            return hashlib.sha256((address + user_agent).encode()).digest()[:16]
         hashes = self._hashes  # this"""),
     )),
     Sabotage("sabotaged metric", "PIXEL_METRICS_URL", "address, text", (

@@ -329,9 +329,15 @@ def test_a_redis_that_cuts_its_connections_loses_nothing(bench: Bench, database:
         if number % 10 == 0:
             assert poll(lambda: bench.redis.client_kill_filter(_type="normal", skipme=True) > 0, 5)
     assert poll(lambda: bench.waiting() == 0, 20)
+
+    def cut_again() -> bool:
+        """Between two commands a cut is mended unseen; while the enricher waits for hits it is not."""
+        bench.redis.client_kill_filter(_type="normal", skipme=True)
+        return bool(bench.metrics.retries.labels("redis")._value.get())
+
+    assert poll(cut_again, 10)
     running.stop()
     assert ledger(database) == (59, 59, 0, 0)
-    assert bench.metrics.retries.labels("redis")._value.get() >= 1
 
 
 def test_a_stream_that_was_lost_is_begun_anew(bench: Bench, database: Database) -> None:

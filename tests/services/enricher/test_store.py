@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from services.enricher.store import Store, Written, is_bad_row
 from services.hit import LeftOut
 from tests.conftest import Database
-from tests.make import ADDRESS, DAY, SITE, USER_AGENT, make_hit, make_raw_hit
+from tests.make import ADDRESS, DAY, NOW_US, SITE, USER_AGENT, make_hit, make_raw_hit
 from tests.services.enricher.parts import Bench, ledger, rows, state
 from tests.strategies import examples
 
@@ -61,13 +61,19 @@ def test_every_column_is_stored_as_it_is(bench: Bench, store: Store, database: D
     raw = make_raw_hit(
         id=7, url="https://www.blog.example/p%C3%A4ge?utm_source=s&utm_medium=m&utm_campaign=c&utm_term=t&utm_content=o",
         title="Ä 💩", referrer="https://x.example/", event="signup", status=404, language="de", screen="1x2",
-        props={"text": "ä", "whole": 2**53, "half": 0.5, "yes": True}, is_me=True,
+        props={"text": "ä", "whole": 2**53, "half": 0.5, "yes": True}, is_me=True, received_at_us=NOW_US + 123_457,
     )  # fmt: skip
     [work] = bench.works(bench.group([raw]))
     store.write([work])
     [hit] = work.hits
     columns = hit.__struct_fields__
-    [row] = rows(database, f"select {', '.join(columns)} from hits")
+    as_a_hit_has_it = {
+        "hit_id": "uuid_send(hit_id)",
+        "session_id": "uuid_send(session_id)",
+        "received_at_us": "(extract(epoch from received_at) * 1000000)::bigint",
+    }
+    chosen = ", ".join(as_a_hit_has_it.get(name, name) for name in columns)
+    [row] = rows(database, f"select {chosen} from hits")
     for name, value in zip(columns, row, strict=True):
         expected = getattr(hit, name)
         assert value == (json.loads(expected) if name == "props" else expected), name

@@ -1,4 +1,4 @@
-"""Ordinary hits are answered by their connection, all else by aiohttp: in the same words, in the order of requests."""
+"""Ordinary hits are answered by their connection, all else by aiohttp, in the same words and in order."""
 
 from __future__ import annotations
 

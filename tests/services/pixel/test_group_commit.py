@@ -17,7 +17,8 @@ import redis
 from services.hit import MAX_GROUP_HITS, LeftOut, RawHit
 from services.hit_stream import STREAM, connect_async
 from services.pixel import group_commit, signs
-from services.pixel.group_commit import SEND_WITHIN_S, GroupCommit
+from services.pixel.group_commit import GroupCommit
+from services.pixel.redis_link import RETRY_PAUSE_S, SEND_WITHIN_S
 from services.pixel.spool import Spool
 from services.sealing import KeyHolds
 from tests.make import DAY, SITE, Log, make_keys, make_raw_hit
@@ -59,7 +60,7 @@ class Parts:
         return commit
 
     def run(self, commit: GroupCommit) -> asyncio.Task[None]:
-        running, draining = asyncio.create_task(commit.run()), asyncio.create_task(commit.drain())
+        running, draining = asyncio.create_task(commit.run()), asyncio.create_task(commit.spooled.drain())
         self._tasks += [running, draining]
         return running
 
@@ -415,7 +416,7 @@ async def test_what_was_left_out_and_waits_for_redis_is_no_late_answer(
     parts: Parts, own_redis: OwnRedis
 ) -> None:
     commit = parts.make(own_redis.url)
-    commit.redis_away = True
+    commit.link.is_away = True
     commit.leave_out("", DAY, "refused", "url")
     await asyncio.sleep(group_commit.LEFT_OUT_EVERY_S + group_commit.ANSWER_WITHIN_S + 0.5)
     assert "answered-late" not in parts.log.actions
@@ -499,6 +500,26 @@ async def test_near_the_limit_of_redis_memory_hits_go_to_the_spool(parts: Parts,
     assert [group.hits for group in groups_in(own_redis.url)] == [1, 3]
 
 
+async def test_a_fast_drain_stops_at_the_bound_of_redis_memory(parts: Parts, own_redis: OwnRedis) -> None:
+    client: Any = redis.Redis.from_url(own_redis.url)
+    client.set("ballast", b"x" * 30_000_000)
+    commit = parts.make(own_redis.url, spool_bytes=100_000_000)
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
+    await commit.look()
+    for _ in range(40):
+        large = submit(commit, 200, url="u" * 2_000, referrer="r" * 1_000)
+        assert all(await asyncio.gather(*large))
+    assert commit.spooled.waiting_bytes > 24_000_000
+    most_bytes = int((client.info("memory")["used_memory"] + 8_000_000) / 0.9)
+    client.config_set("maxmemory", most_bytes)
+    await commit.look()
+    assert not commit.link.is_full
+    await until(lambda: commit.link.is_full)
+    await asyncio.sleep(0.3)  # nothing more is sent
+    assert client.xlen(STREAM)
+    assert 0.9 <= client.info("memory")["used_memory"] / most_bytes < 0.96
+
+
 async def test_looking_tells_whether_redis_is_there(parts: Parts, own_redis: OwnRedis) -> None:
     commit = parts.make(own_redis.url)
     await commit.look()
@@ -537,9 +558,7 @@ async def test_a_hit_that_cannot_be_written_stops_nobody(parts: Parts, redis_url
 
 
 def test_no_answer_may_take_2_s() -> None:
-    assert 2 * SEND_WITHIN_S + group_commit.RETRY_PAUSE_S < ANSWER_WITHIN_S, (
-        "the group in flight, and one's own"
-    )
+    assert 2 * SEND_WITHIN_S + RETRY_PAUSE_S < ANSWER_WITHIN_S, "the group in flight, and one's own"
 
 
 # Keys of what waited in the spool ---------------------------------------------------------------------------------
@@ -583,7 +602,7 @@ async def test_a_key_is_held_while_its_group_is_being_written(
 
     monkeypatch.setattr(os, "fdatasync", slow_sync)
     [answer] = submit(commit)
-    await until(commit._disk.locked)
+    await until(commit.spooled.disk.locked)
     await commit.look()
     written.set()
     assert await answer
@@ -653,7 +672,7 @@ async def test_a_beat_waits_in_the_spool_while_redis_is_away_and_holds_no_key(
     monkeypatch.setattr(group_commit, "LEFT_OUT_EVERY_S", 0.05)
     own_redis.kill()
     commit = parts.make(own_redis.url)
-    await until(lambda: commit.spool_bytes > 200, 20)
+    await until(lambda: commit.spooled.waiting_bytes > 200, 20)
     assert parts.held() == []
     monkeypatch.setattr(signs, "BEAT_EVERY_S", 60.0)
     own_redis.start()

@@ -81,14 +81,14 @@ async def test_a_slot_in_use_is_left_alone(parts: Parts, redis_url: str) -> None
     left = finder(parts, redis_url, parts.make(redis_url, spool="spool"))
     await left.look()
     assert hits_in(redis_url, parts.keys) == []
-    assert beside.spool_bytes > 0
+    assert beside.spooled.waiting_bytes > 0
 
 
 async def test_while_redis_is_away_all_stays_where_it_is(parts: Parts, redis_url: str) -> None:
     await leave_hits(parts, "spool/2", 2)
     away = parts.make(f"redis://127.0.0.1:{free_port()}/0", spool="spool")
     assert await submit(away)[0]
-    await until(lambda: away.redis_away)
+    await until(lambda: away.link.is_away)
     left = finder(parts, redis_url, away)
     await left.look()
     assert left.waiting_bytes > 0

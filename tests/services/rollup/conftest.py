@@ -10,7 +10,8 @@ import pytest
 
 from services.database import connect
 from services.enricher.store import Store
-from services.rollup.refresh import CROWD, prepare, refresh
+from services.rollup.add import CROWD
+from services.rollup.refresh import prepare, refresh
 from services.settings import Settings
 from tests.conftest import Database
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from services.database import connect
 from services.enricher.store import Store
 from services.hit import Hit
-from services.rollup.refresh import CROWD, choose, oldest_pending_age_s, refresh
+from services.rollup.add import CROWD
+from services.rollup.refresh import choose, oldest_pending_age_s, refresh
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
 from tests.make import NOW, make_hit

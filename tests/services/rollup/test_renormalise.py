@@ -102,7 +102,7 @@ def wanted(hit: Hit) -> tuple[Any, ...]:
 def rows(parts: Parts) -> dict[Any, tuple[Any, ...]]:
     """Of each row which version of it is stored, and what the rules decide."""
     found = parts.rows(
-        f"select hit_id, s.xmin::text, {OUTPUTS} from hits join stored_hits s using (hit_id, day)"
+        f"select uuid_send(hit_id), s.xmin::text, {OUTPUTS} from hits join stored_hits s using (hit_id, day)"
         f" where site = '{SITE}'"
     )
     return {row[0]: row[1:] for row in found}
