@@ -1,10 +1,11 @@
 """Hits as rows of ``stored_hits``: packed here as COPY takes them, and those left out that are stored already.
 
-Two tricks. A row is packed by one call instead of psycopg's fourteen dumpers (about 3 µs a hit less). And rows are
-copied into their days at once, not into a staging table from which ``insert … on conflict`` takes them (4 µs of
-PostgreSQL and 100 bytes of WAL a hit less). COPY cannot pass over a row that is there: it fails, the transaction is
-done again, and PostgreSQL is asked first which of the hits it has. It is asked for as long as that finds any, so that
-a sender of ids that are known makes batches dearer by a look and not each of them fail.
+Rows are copied into their days at once, not into a staging table from which ``insert … on conflict`` takes them: 5 µs
+of PostgreSQL's CPU and 95 bytes of WAL a hit less, of 16 and 505 (650 hits a batch). COPY cannot pass over a row that
+is there: it fails, the transaction is done again, and PostgreSQL is asked first which of the hits it has. It is asked
+for as long as that finds any: a sender of known ids makes batches dearer by a look, and does not make each fail.
+
+Packing costs what psycopg's own dumpers cost (0.7 µs a hit); the bytes tell which rows are the same, and their order.
 """
 
 from __future__ import annotations
