@@ -22,8 +22,8 @@ BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
 # What a day's rollups are made by.
-TOUCH_STATEMENTS = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.NAME_ORIGINS, add.NAME_CLIENTS, add.FILL_FRESH)
-COUNTED_BY = (*TOUCH_STATEMENTS, *add.COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
+COUNT_STATEMENTS = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.ADD, add.TITLES)
+COUNTED_BY = (*COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
 
 
 class Share(NamedTuple):
@@ -60,8 +60,7 @@ def shares_of(hits: int) -> list[Share]:
 
 def prepare(connection: Connection) -> None:
     """Once for each connection."""
-    for statement in add.MAKE_TABLES:
-        connection.execute(statement)
+    connection.execute(add.MAKE_TOUCHED)
 
 
 def make_day(connection: Connection, share: Share) -> None:
@@ -89,11 +88,9 @@ def make_day(connection: Connection, share: Share) -> None:
 def _refresh(connection: Connection, share: Share, batches: list[int], waiting: list[int]) -> None:
     """Count batches as ``services.rollup.refresh`` does, but for its lock: the other worker counts another day."""
     about = {"days": [share.day], "batches": batches, "waiting": waiting, "crowd": add.CROWD}
-    for statement in TOUCH_STATEMENTS:
-        connection.execute(statement, about)
     # Titles are the last: they hold rows that the other worker wants.
-    for statement in add.COUNT_STATEMENTS:
-        connection.execute(statement)
+    for statement in COUNT_STATEMENTS:
+        connection.execute(statement, about)
 
 
 def _count_sessions(connection: Connection, day: datetime.date) -> None:

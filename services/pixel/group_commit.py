@@ -137,8 +137,8 @@ class GroupCommit:
             now = self._loop.time()
             if self._queue:
                 await self._commit(self._queue.pop(0))
-                if self.spooling and not self._stopping:
-                    await asyncio.sleep(SPOOL_APART_S)
+                # Once around the loop: those who were answered have asked again, and come along.
+                await asyncio.sleep(SPOOL_APART_S if self.spooling and not self._stopping else 0)
             elif self._signs.beat_is_due:
                 await self._commit(_Gathering(self._loop, self._answer_late))
             elif self._left_out and now >= next_left_out:

@@ -31,7 +31,8 @@ _TO_TOUCH = """
 # sorts would be right for a few.
 _TO_COUNT = """
     select set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
-           set_config('enable_nestloop', 'off', true), set_config('enable_sort', 'off', true), set_config('work_mem', '32MB', true)
+           set_config('enable_nestloop', 'off', true), set_config('enable_sort', 'off', true),
+           set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 
 Pending = list[tuple[int, datetime.date, int]]
@@ -56,12 +57,11 @@ def choose(pending: Pending, max_hits: int) -> tuple[list[int], list[datetime.da
 
 
 def prepare(connection: Connection) -> None:
-    """Once for each connection: the temporary tables, and one snapshot for each transaction."""
+    """Once for each connection: the temporary table, and one snapshot for each transaction."""
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
-        for statement in add.MAKE_TABLES:
-            connection.execute(statement)
+        connection.execute(add.MAKE_TOUCHED)
 
 
 def refresh(connection: Connection, max_hits: int = MAX_HITS, crowd: int = add.CROWD) -> int | None:
@@ -94,12 +94,9 @@ def _refresh(connection: Connection, max_hits: int, crowd: int) -> int:
     connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
     connection.execute(add.TOUCH_NEW, {"days": days, "batches": batches})
     connection.execute(add.TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
-    connection.execute(add.NAME_ORIGINS)
-    connection.execute(add.NAME_CLIENTS)
     connection.execute(_TO_COUNT)
-    connection.execute(add.FILL_FRESH, {"crowd": crowd})
-    for statement in add.COUNT_STATEMENTS:
-        connection.execute(statement)
+    connection.execute(add.ADD, {"crowd": crowd})
+    connection.execute(add.TITLES)
     connection.execute(add.MARK_SESSIONS)
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -45,9 +46,9 @@ def test_at_a_rate_hits_come_evenly_and_each_answer_has_its_time(bare: Rival, tm
     assert 100 < halves < 300, "a burst is no rate"
 
 
-def connections_of(hits: int, folder: Path, *, closing: bool) -> int:
-    """How many connections wrk makes to a server that answers as it is asked to."""
-    seen = []
+def requests_by_connection(hits: int, folder: Path, *, closing: bool) -> list[list[bytes]]:
+    """What wrk sends to a server that answers as it is asked to; a list for each connection."""
+    seen: list[list[bytes]] = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -56,12 +57,13 @@ def connections_of(hits: int, folder: Path, *, closing: bool) -> int:
                 connection, _ = server.accept()
             except OSError:
                 return
-            seen.append(connection)
-            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+            seen.append([])
+            threading.Thread(target=answer, args=(connection, seen[-1]), daemon=True).start()
 
-    def answer(connection: socket.socket) -> None:
+    def answer(connection: socket.socket, came: list[bytes]) -> None:
         with connection:
             while data := connection.recv(65_536):
+                came.append(data)
                 last = b"Connection: close" in data
                 words = b"Connection: close\r\n" if last else b""
                 connection.sendall(b"HTTP/1.1 204 No Content\r\n" + words + b"\r\n")
@@ -72,12 +74,27 @@ def connections_of(hits: int, folder: Path, *, closing: bool) -> int:
     with server:
         load = drive(server.getsockname()[1], TRAFFIC, 3, hits, folder, lambda: True, closing=closing)
     assert (load.answered, load.broken) == (hits, 0)
-    return len(seen)
+    return seen
 
 
 def test_connections_are_kept_unless_each_hit_is_to_have_a_new_one(tmp_path: Path) -> None:
-    assert connections_of(500, tmp_path, closing=False) <= 64 + 1  # wrk tries the server first
-    assert connections_of(500, tmp_path, closing=True) >= 500
+    assert len(requests_by_connection(500, tmp_path, closing=False)) <= 64 + 1  # wrk tries the server first
+    assert len(requests_by_connection(500, tmp_path, closing=True)) >= 500
+
+
+def test_each_hit_has_an_identity_of_its_own_and_what_a_tracker_and_a_browser_send(tmp_path: Path) -> None:
+    sent = [data for came in requests_by_connection(500, tmp_path, closing=False) for data in came]
+    assert len(sent) == 500
+    agents: dict[bytes, set[bytes]] = {}
+    for data in sent:
+        assert re.match(rb"GET /a\.gif\?id=[0-9a-f-]{36}&screen=\S+&url=\S+&title=\S+ HTTP/1\.1\r\n", data)
+        assert data.count(b"\r\n\r\n") == 1
+        assert data.endswith(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in data.strip().split(b"\r\n")[1:])
+        agents.setdefault(headers[b"X-Forwarded-For"], set()).add(headers[b"User-Agent"])
+    assert len({data.partition(b"&")[0] for data in sent}) == 500
+    assert len(agents) > 480, "of 100,000 visitors"
+    assert all(len(found) == 1 for found in agents.values()), "a visitor has one browser"
 
 
 def test_a_server_that_ends_is_said(tmp_path: Path) -> None:

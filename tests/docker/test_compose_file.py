@@ -163,6 +163,19 @@ def test_the_proxy_does_not_start_while_readers_would_look_like_one(
     assert {line.partition(":")[0] for line in said.stderr.splitlines()[1:]} == named
 
 
+def test_what_operating_md_says_is_all_that_the_proxy_needs() -> None:
+    (block,) = re.findall(
+        r"```sh\n(COMPOSE_PROFILES=https\n.*?)```", (ROOT / "docs/operating.md").read_text(), re.S
+    )
+    settings = dict(line.split("=", 1) for line in block.splitlines())
+    said = subprocess.run(
+        [shutil.which("sh") or "sh", ROOT / "proxy/start.sh"], env={"PATH": ""} | settings, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 127, "it comes as far as starting a program that is not on this PATH"
+    assert "caddy" in said.stderr
+
+
 def test_two_stacks_fit_on_one_machine() -> None:
     assert not any("container_name" in service for service in SERVICES.values())
     assert all(volume is None for volume in COMPOSE["volumes"].values())  # no fixed names
