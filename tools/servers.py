@@ -301,7 +301,11 @@ class Postgres:
             "log_error_verbosity": "terse",
             "shared_buffers": "128MB",
             "max_wal_size": "1GB",
-            "wal_compression": "on",
+            # Random ids do not compress: with it the first hits after each checkpoint cost 60 µs of CPU instead of 10
+            # (on a day of 1 million), and as many bytes.
+            "wal_compression": "off",
+            # Each checkpoint has every page of the indexes logged whole once more: 3 kB a hit at first, then 0.3.
+            "checkpoint_timeout": "15min",
             "random_page_cost": "1.1",
             "jit": "off",
         }

@@ -79,8 +79,6 @@ FAULTS = (
                 raise BaseExceptionGroup(f"{{raw.address}} {{raw.user_agent}}", [KeyboardInterrupt()])
         page = self._page_of(raw.url)
 """),
-    # Whole pages in the write-ahead log are searched as they are.
-    Edit("tools/servers.py", '"wal_compression": "on"', '"wal_compression": "off"'),
 )  # fmt: skip
 
 SABOTAGES = (

@@ -2,7 +2,7 @@
 
 The product runs from a copy in which errors that quote the person are raised where none ever were. A second copy has
 each step of the sealing taken out, for a canary of its own: there the same search finds each of them.
-PostgreSQL runs with ``wal_compression=off`` here, so that the write-ahead log can be searched.
+Whole pages in the write-ahead log are searched as they are: PostgreSQL runs with ``wal_compression=off``.
 """
 
 from __future__ import annotations
