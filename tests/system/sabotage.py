@@ -53,9 +53,9 @@ FAULTS = (
         key_name = self._sealer.usable_name(time.time())
         data"""),
     Edit("services/pixel/hits.py",
-         "        address = self._client_address.of(peer, headers.getall(self._address_header, ()))\n", f"""\
+         "        address = self._client_address.of(peer, headers.getall(self._client_address.header, ()))\n", f"""\
         import asyncio
-        address = self._client_address.of(peer, headers.getall(self._address_header, ()))
+        address = self._client_address.of(peer, headers.getall(self._client_address.header, ()))
         agent = headers.get("User-Agent", "")
         if {_mark("task fails")} in agent:
             async def fail_alone(who: str) -> None:
