@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,17 @@ run: $(RUN) ## Run the whole product on this machine, without Docker
 test: $(DEV) ## Run everything that must be green to deploy
 	@$(PY) -m tools.gate
 
-bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json
+bench: $(DEV) ## Measure; prints `name value unit` and writes bench/results.json; COMPARE=other-results.json
 	@$(PY) -m bench
+
+profile: $(DEV) ## Flame graph of STAGE=pixel|enricher|rollup under load, or statements of STAGE=postgres; HITS= RATE=
+	@$(PY) -m bench.profiling
+
+soak: $(DEV) ## Send RATE=2000 hits a second for MINUTES=20 to a stack of its own; fails when memory, latency, lag or tables grow
+	@$(PY) -m bench.soak
+
+growth: $(DEV) ## Costs at 1, 10, 30 million stored hits, 1 and 40 sites, 5,000 and 200,000 pages; says what more than doubles
+	@$(PY) -m bench.growth
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
 	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))
@@ -70,8 +79,14 @@ renormalise: $(RUN) ## Read stored hits again by the rules of this version
 dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
 	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
 
+# By the environment and as written: on a command line make would expand a TEXT, and the shell run what it quotes.
+annotate: override export TEXT := $(value TEXT)
+annotate: override export AT := $(value AT)
+annotate: override export UNTIL := $(value UNTIL)
+annotate: override export SITE := $(value SITE)
+annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
-	@$(PY) -m tools.annotate $(foreach name,TEXT AT UNTIL SITE DROP,$(if $($(name)),'$(name)=$(subst ','\'',$($(name)))'))
+	@$(PY) -m tools.annotate
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls
@@ -89,11 +104,12 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
+	@$(PY) -m bench.page
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run dev; do \

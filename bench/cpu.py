@@ -43,22 +43,40 @@ def own_cpu_s(pid: int) -> float:
     return 0.0
 
 
+def family(pid: int, stats: dict[int, Stat]) -> set[int]:
+    """A process and its living descendants."""
+    found = {pid}
+    while more := {child for child, stat in stats.items() if stat.parent in found} - found:
+        found |= more
+    return found
+
+
 def tree_cpu_s(pid: int, without: Collection[int] = ()) -> float:
     """User and system time of a process, its living descendants but those in ``without``, and those that ended."""
     stats = _all_stats()
-    family = {pid}
-    while True:
-        more = {child for child, stat in stats.items() if stat.parent in family} - family
-        if not more:
-            break
-        family |= more
-    counted = [stats[member] for member in family if member in stats and member not in without]
+    counted = [stats[member] for member in family(pid, stats) if member in stats and member not in without]
     return sum(stat.own + stat.ended_children for stat in counted) / TICKS_A_SECOND
 
 
 def rss_bytes(pid: int) -> int:
     """Resident memory of a process."""
+    return _status_bytes(pid, "VmRSS")
+
+
+def private_bytes(pid: int) -> int:
+    """Resident memory that is no file's and not shared, so without PostgreSQL's buffers; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        return _status_bytes(pid, "RssAnon")
+    return 0
+
+
+def tree_private_bytes(pid: int) -> int:
+    """Of a process and its living descendants."""
+    return sum(map(private_bytes, family(pid, _all_stats())))
+
+
+def _status_bytes(pid: int, name: str) -> int:
     for line in (PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return 0

@@ -9,48 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.catalogue import ENTRIES
+
 RESULTS = Path(__file__).with_name("results.json")
 
-# In the order in which they are printed; those of the contract first in each group.
-UNITS = {
-    "pipeline_cpu_us_per_hit": "us",
-    "pipeline_pixel_cpu_us_per_hit": "us",
-    "pipeline_redis_cpu_us_per_hit": "us",
-    "pipeline_enricher_cpu_us_per_hit": "us",
-    "pipeline_rollup_cpu_us_per_hit": "us",
-    "pipeline_postgres_cpu_us_per_hit": "us",
-    "pipeline_hits_per_s": "hits/s",
-    "hits_lost": "hits",
-    "pixel_cpu_us_per_hit": "us",
-    "bare_aiohttp_cpu_us_per_hit": "us",
-    "pixel_vs_bare_aiohttp": "ratio",
-    "pixel_p99_ms_at_500_per_s": "ms",
-    "enricher_cpu_us_per_hit": "us",
-    "enrich_cpu_us_per_hit": "us",
-    "known_agent_cpu_us": "us",
-    "sealing_cpu_us_per_hit": "us",
-    "sealing_alone_cpu_us_per_hit": "us",  # a hit that is a group of its own, as in quiet
-    "ledger_cpu_us_per_hit": "us",
-    "copy_cpu_us_per_hit": "us",
-    "enricher_vs_copy": "ratio",
-    "rollup_cpu_us_per_hit": "us",
-    "hit_to_rollup_ms_p99": "ms",
-    "recovery_hits_per_s": "hits/s",
-    "stored_hits": "hits",  # on which bytes_per_hit, and what is named at_10M, were measured
-    "bytes_per_hit": "bytes",
-    "rollup_bytes_per_hit": "bytes",
-    "panel_ms_p50_at_10M": "ms",
-    "panel_ms_p95_at_10M": "ms",
-    "slowest_panel_ms_at_10M": "ms",
-    "view_ms_p95_at_10M": "ms",
-    "slowest_view_ms_at_10M": "ms",
-    "explore_ms_p95_at_10M": "ms",
-    "new_hit_cpu_us_at_10M": "us",
-    "new_hit_cpu_us_when_empty": "us",
-    "hit_counted_ms_at_10M": "ms",
-    "idle_cpu_percent": "%",
-    "rss_mb": "MB",
-}
+# In the order in which they are printed.
+UNITS = {name: entry.unit for name, entry in ENTRIES.items()}
 AT_MANY = "_at_10M"
 
 
@@ -69,6 +33,14 @@ class Figures:
         """The median. Raises ``KeyError``."""
         return statistics.median(self._measured[name])
 
+    def has(self, name: str) -> bool:
+        """Whether it was measured."""
+        return name in self._measured
+
+    def last(self, name: str) -> float:
+        """What was measured last. Raises ``KeyError``."""
+        return self._measured[name][-1]
+
     def lines(self) -> list[str]:
         """``name value unit``, one a line."""
         return [
@@ -78,10 +50,7 @@ class Figures:
         ]
 
     def _shown(self, name: str) -> str:
-        """The name, with the number of hits that were stored in fact."""
-        if not name.endswith(AT_MANY):
-            return name
-        return f"{name.removesuffix(AT_MANY)}_at_{self.value('stored_hits') / 1e6:g}M"
+        return named_at(name, self.value("stored_hits")) if name.endswith(AT_MANY) else name
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """By name: value, unit, and what each repetition measured."""
@@ -95,6 +64,13 @@ class Figures:
             for name in UNITS
             if name in self._measured
         }
+
+
+def named_at(name: str, stored_hits: float) -> str:
+    """The name of a figure, with the number of hits that were stored in fact."""
+    if not name.endswith(AT_MANY) or not stored_hits:
+        return name
+    return f"{name.removesuffix(AT_MANY)}_at_{stored_hits / 1e6:g}M"
 
 
 def readable(value: float) -> str:
@@ -112,7 +88,9 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def write_results(figures: Figures, machine: dict[str, str | int], hits: int, notes: list[str]) -> None:
-    """bench/results.json"""
-    results = {"figures": figures.as_json(), "machine": machine, "hits": hits, "notes": notes}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+def write_results(
+    path: Path, figures: Figures, machine: dict[str, str | int], run: dict[str, str | int], notes: list[str]
+) -> None:
+    """bench/results.json; ``run``: when, how many hits, how often."""
+    results = {"figures": figures.as_json(), "machine": machine, **run, "notes": notes}
+    path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")

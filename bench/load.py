@@ -1,7 +1,11 @@
-"""Drives a server with wrk: an exact number of hits, as fast as they are answered, over kept connections."""
+"""Drives a server with wrk: an exact number of hits, as fast as they are answered or so many a second.
+
+Every figure that needs a load has it from here.
+"""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import shutil
 import signal
@@ -9,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.traffic import BROWSER_HEADERS, PATH, Traffic
@@ -33,7 +37,12 @@ class Load:
     broken: int  # connections that failed: their hits were sent again
     begun_at: float  # the first request, by the monotonic clock
     answered_at: float  # the last answer
+    # Of the answers, from a request's sending to its complete answer.
+    p50_ms: float
     p99_ms: float
+    max_ms: float
+    late_ms: float = 0.0  # how much later than due wrk sent a hit (p99): its own fault, not the server's
+    times: tuple[float, ...] = ()  # when each hit was answered, by the monotonic clock; of a rate only
 
     @property
     def hits_per_s(self) -> float:
@@ -51,10 +60,19 @@ def find_wrk() -> str:
     return found
 
 
-def read_report(line: str, begun_at: float, answered_at: float) -> Load:
+def read_report(line: str, begun_at: float, answered_at: float, late_us: float = 0.0) -> Load:
     """The last line of load.lua."""
-    requests, refused, broken, p99_us = (int(word) for word in line.split()[1:])
-    return Load(requests - refused, refused, broken, begun_at, answered_at, p99_us / 1000)
+    requests, refused, broken, *us = (int(word) for word in line.split()[1:])
+    p50_ms, p99_ms, max_ms = (value / 1000 for value in us)
+    return Load(
+        requests - refused, refused, broken, begun_at, answered_at, p50_ms, p99_ms, max_ms, late_us / 1000
+    )
+
+
+def _times(folder: Path) -> tuple[float, ...]:
+    found = array.array("d")
+    found.frombytes((folder / "answered").read_bytes())
+    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -79,16 +97,29 @@ def _while_useful(process: subprocess.Popen[str], server_lives: Callable[[], boo
 
 
 def drive(
-    port: int, traffic: Traffic, seed: int, hits: int, folder: Path, server_lives: Callable[[], bool]
+    port: int,
+    traffic: Traffic,
+    seed: int,
+    hits: int,
+    folder: Path,
+    server_lives: Callable[[], bool],
+    *,
+    rate: int = 0,
+    closing: bool = False,
 ) -> Load:
-    """Send ``hits`` hits to 127.0.0.1. Raises ``BenchError``."""
+    """Send ``hits`` hits to 127.0.0.1. Raises ``BenchError``.
+
+    ``rate``: hits a second, evenly spaced; 0: as fast as they are answered. ``closing``: each over a new connection.
+    """
     traffic.write(folder)
-    (folder / "headers").write_text(BROWSER_HEADERS, newline="")
+    (folder / "headers").write_text(
+        BROWSER_HEADERS + ("Connection: close\r\n" if closing else ""), newline=""
+    )
     command: list[str | Path] = [
         find_wrk(), "-t1", f"-c{CONNECTIONS}", "-d1h", "-s", SCRIPT, f"http://127.0.0.1:{port}{PATH}",
-        "--", folder, str(seed), str(hits), str(CONNECTIONS),
+        "--", folder, str(seed), str(hits), str(CONNECTIONS), str(rate),
     ]  # fmt: skip
-    begun = answered = 0.0
+    begun = answered = late_us = 0.0
     said: list[str] = []
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
@@ -99,10 +130,11 @@ def drive(
             if line.startswith("begun"):
                 begun = time.monotonic()
             elif line.startswith("answered"):
-                answered = time.monotonic()
+                answered, late_us = time.monotonic(), float(line.split()[1])
                 process.send_signal(signal.SIGINT)
             elif line.startswith("report") and begun and answered:
-                return read_report(line, begun, answered)
+                load = read_report(line, begun, answered, late_us)
+                return replace(load, times=_times(folder)) if rate else load
     if not server_lives():
         raise BenchError("the server under load was ended by somebody")
     raise BenchError(f"wrk did not finish within {LONGEST_S:.0f} s; its last words: {' / '.join(said[-3:])}")

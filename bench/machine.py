@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 import time
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from bench.load import BenchError, find_wrk
 
+PROXIES = ("nginx", "caddy")
 PACKAGES = ("aiohttp", "uvloop", "redis", "psycopg")
 
 
@@ -26,7 +28,19 @@ def describe(servers: dict[str, str]) -> dict[str, str | int]:
         **servers,
         **{package: version(package) for package in PACKAGES},
         "wrk": _wrk_version(),
+        **{name: found for name in PROXIES if (found := _version_said(name))},
     }
+
+
+def _version_said(program: str) -> str:
+    """By a program that may not be there."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    flag = "version" if program == "caddy" else "-v"
+    said = subprocess.run([path, flag], capture_output=True, text=True, check=False)
+    match = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
+    return match[0] if match else "unknown"
 
 
 def _cpu_model() -> str:

@@ -84,7 +84,7 @@ def _batches(day: datetime.date, groups: int) -> Iterator[list[Work]]:
 def _hit(day: datetime.date) -> Hit:
     values: dict[str, Any] = dict.fromkeys(Hit.__struct_fields__)
     values |= {
-        "hit_id": uuid.uuid4(), "received_at": datetime.datetime.now(datetime.UTC), "day": day, "site": SITE,
+        "hit_id": uuid.uuid4().bytes, "received_at_us": time.time_ns() // 1_000, "day": day, "site": SITE,
         "host": SITE, "path": "/", "channel": "Direct", "is_bot": False, "is_me": False, "event": PAGEVIEW,
     }  # fmt: skip
     return Hit(**values)

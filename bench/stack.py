@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -33,7 +34,21 @@ STOP_WITHIN_S = 20.0
 SETTLE_WITHIN_S = 180.0
 LOOK_EVERY_S = 0.02
 
+ENRICHERS = "select count(*) from pg_stat_activity where application_name = 'footfall enricher'"
+
 Connection = psycopg.Connection[Any]
+
+
+@contextlib.contextmanager
+def paused(*pids: int) -> Iterator[None]:
+    """Processes stand still (SIGSTOP)."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -65,18 +80,25 @@ class Cpu:
 class Stack:
     """A running stack; made by ``running_stack``."""
 
-    def __init__(self, folder: Path, supervisor: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, supervisor: subprocess.Popen[bytes], ready_s: float) -> None:
         urls = json.loads((folder / "run/stack.json").read_text())
         self.folder = folder
+        self.ready_s = ready_s  # what it took to start
         self._supervisor = supervisor
         self.port = int(urls["PIXEL_URL"].rpartition(":")[2])
         self._database_url = urls["OWNER_DATABASE_URL"]
-        self._redis: Any = redis.Redis.from_url(urls["REDIS_URL"])
+        self._redis_url = urls["REDIS_URL"]
+        self._redis = self.redis_client()
         self.connection = self.connect()
 
     def connect(self) -> Connection:
         """A connection as the owner of the tables."""
         return psycopg.connect(self._database_url, autocommit=True, application_name="footfall bench")
+
+    def reconnect(self) -> None:
+        """After PostgreSQL was started anew. Raises ``psycopg.OperationalError``."""
+        self.connection.close()
+        self.connection = self.connect()
 
     def close(self) -> None:
         self.connection.close()
@@ -122,6 +144,11 @@ class Stack:
         """Whether each hit on the stream is a row: entries are deleted after their commit."""
         return int(self._redis.xlen(STREAM)) == 0
 
+    def oldest_waiting_s(self) -> float:
+        """How long the oldest hit on the stream has waited; 0: none waits."""
+        oldest = self._redis.xrange(STREAM, count=1)
+        return max(0.0, time.time() - int(oldest[0][0].split(b"-")[0]) / 1000) if oldest else 0.0
+
     def settled(self) -> bool:
         """Whether each hit is a row and counted in the rollups."""
         return self.all_rows() and not self.number("select count(*) from rollup_pending")
@@ -137,14 +164,35 @@ class Stack:
             raise BenchError(f"hits were not rolled up within {SETTLE_WITHIN_S:.0f} s")
 
     @contextlib.contextmanager
-    def paused(self, name: str) -> Iterator[None]:
-        """A part stands still (SIGSTOP)."""
-        pid = self.pid(name)
-        os.kill(pid, signal.SIGSTOP)
+    def everysec(self) -> Iterator[None]:
+        """Redis answers before it has written."""
+        self._redis.config_set("appendfsync", "everysec")
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            self._redis.config_set("appendfsync", "always")
+
+    @contextlib.contextmanager
+    def second_enricher(self) -> Iterator[int]:
+        """Another one beside the first, with the same settings; its process id. Raises ``BenchError``."""
+        text = (Path("/proc") / str(self.pid("enricher")) / "environ").read_text().rstrip("\0")
+        environ = dict(line.split("=", 1) for line in text.split("\0"))
+        environ |= {"CONSUMER_NAME": "second", "METRICS_PORT": "0"}
+        process = spawn(
+            [sys.executable, "-m", "services.enricher"], environ=environ, log=self.folder / "second.log"
+        )
+        try:
+            if not poll(lambda: self.number(ENRICHERS) > 1, START_WITHIN_S):
+                raise BenchError(
+                    f"a second enricher did not start:\n{(self.folder / 'second.log').read_text()}"
+                )
+            yield process.pid
+        finally:
+            stop(process)
+
+    def redis_client(self) -> Any:
+        """A client of the stack's Redis."""
+        return redis.Redis.from_url(self._redis_url)
 
     def versions(self) -> dict[str, str]:
         """Of the servers."""
@@ -155,7 +203,7 @@ class Stack:
         return {"postgresql": str(row[0]) if row else "", server: str(version)}
 
 
-def _environ(folder: Path, grafana_port: int) -> dict[str, str]:
+def _environ(folder: Path, grafana_port: int, settings: dict[str, str]) -> dict[str, str]:
     """The default settings, whatever this shell has, but for what a measurement needs."""
     names = {name for setting in CATALOGUE for name in (setting.name, f"{setting.name}_FILE")}
     environ = {name: value for name, value in os.environ.items() if name not in names}
@@ -168,13 +216,14 @@ def _environ(folder: Path, grafana_port: int) -> dict[str, str]:
         "GRAFANA_PORT": str(grafana_port),
         "RATE_LIMIT": "0",
         "TRUSTED_PROXIES": "127.0.0.1",  # the generator names its visitors by X-Forwarded-For
+        **settings,
     }
 
 
-def _start(folder: Path, grafana_port: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, grafana_port: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
     """Raises ``BenchError``."""
     log = folder / "supervisor.log"
-    environ = _environ(folder, grafana_port)
+    environ = _environ(folder, grafana_port, settings)
     process = spawn([sys.executable, "-m", "tools.run"], environ=environ, log=log)
     ready = folder / "run/stack.json"
     poll(lambda: ready.exists() or process.poll() is not None, START_WITHIN_S)
@@ -193,7 +242,8 @@ def _troubles(log: Path) -> str:
     return "\n".join(lines[-20:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it, by force when it takes too long."""
     process.terminate()
     try:
         process.wait(STOP_WITHIN_S)
@@ -203,8 +253,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[Stack]:
-    """A stack that lives as long as the block. Raises ``BenchError``."""
+def running_stack(**settings: str) -> Iterator[Stack]:
+    """A stack that lives as long as the block, with the default settings but for these. Raises ``BenchError``."""
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="footfall-bench-"))
     folder.chmod(0o755)  # the servers may run as another user
@@ -212,29 +262,13 @@ def running_stack() -> Iterator[Stack]:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         # Grafana is no part of the pipeline: where it is installed, a taken port keeps it from being started.
         held = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
-        process = _start(folder, held.getsockname()[1])
-        closing.callback(_stop, process)
-        stack = Stack(folder, process)
+        began = time.monotonic()
+        process = _start(folder, held.getsockname()[1], settings)
+        ready_s = time.monotonic() - began
+        closing.callback(stop, process)
+        stack = Stack(folder, process, ready_s)
         closing.callback(stack.close)
         try:
             yield stack
         except BenchError as error:
             raise BenchError(f"{error}\n{_troubles(folder / 'supervisor.log')}") from error
-
-
-@contextlib.contextmanager
-def running_bare() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Port and process of the bare aiohttp application. Raises ``BenchError``."""
-    port = free_port()
-    process = spawn([sys.executable, "-m", "bench.bare", str(port)])
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        if not poll(answers, 20):
-            raise BenchError(f"the bare application did not start on port {port}")
-        yield port, process
-    finally:
-        _stop(process)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
-from uuid import UUID
 
 VISITORS = 100_000
 AGENTS = 2_000
@@ -121,18 +119,6 @@ class Traffic:
         for name in ("addresses", "agents", "targets"):
             lines: list[str] = getattr(self, name)
             (folder / name).write_text("\n".join(lines) + "\n")
-
-    def requests(self, seed: int, host: str) -> Iterator[bytes]:
-        """The bytes of one request after another, without end."""
-        dice = random.Random(seed)
-        while True:
-            number = dice.randrange(len(self.addresses))
-            identity = UUID(int=dice.getrandbits(128), version=4)
-            agent = self.agents[number % len(self.agents)]
-            yield (
-                f"GET {PATH}?id={identity}{dice.choice(self.targets)} HTTP/1.1\r\nHost: {host}\r\n"
-                f"User-Agent: {agent}\r\n{BROWSER_HEADERS}X-Forwarded-For: {self.addresses[number]}\r\n\r\n"
-            ).encode()
 
 
 BROWSER_HEADERS = (

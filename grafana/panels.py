@@ -169,21 +169,6 @@ def compared(title: str, sql: str, description: str, *, unit: str = COUNT, width
     return panel
 
 
-def bars(
-    title: str, sql: str, description: str, *, colour: str = "blue", unit: str = COUNT, width: int = 12
-) -> Panel:
-    """A bar a row: the SQL gives a text, which labels the bar, and one number."""
-    options = {
-        "displayMode": "basic",
-        "orientation": "horizontal",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "limit": 25, "values": True},
-        "showUnfilled": True,
-        "text": {"titleSize": 13, "valueSize": 13},
-    }
-    defaults = {"color": {"mode": "fixed", "fixedColor": colour}, "min": 0, "unit": unit}
-    return make_panel("bargauge", title, sql, description, width=width, options=options, defaults=defaults)
-
-
 def text(title: str, content: str, description: str, *, width: int = 24) -> Panel:
     """Words, in Markdown."""
     body = {

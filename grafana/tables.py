@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana.panels import COLOURS, DECIMALS, Json, Panel, make_panel, override
+from grafana.panels import COLOURS, DECIMALS, NO_DATA, PERCENT, Json, Panel, make_panel, override
 
 # A click keeps the range and the chosen sites. Grafana replaces these before it opens the address.
 KEPT = "${__url_time_range}&${site:queryparam}&${traffic:queryparam}"
@@ -51,6 +51,9 @@ def _column(column: Column, filters: tuple[str, ...]) -> Json:
         # 9.4's word for a gauge in a cell; newer Grafana migrates it.
         properties |= {"custom.displayMode": "basic", "min": 0}
         properties["color"] = {"mode": "fixed", "fixedColor": COLOURS.get(column.field, "blue")}
+        # Else the whole of a gauge is the greatest number of the table, in whichever column: of three hits, a share.
+        if column.unit == PERCENT:
+            properties["max"] = 100
     if column.heat:
         properties |= {"custom.displayMode": "color-background-solid", "min": 0, "decimals": 1}
         properties |= {
@@ -92,10 +95,12 @@ def table(
     *,
     width: int = 24,
     filters: tuple[str, ...] = (),
+    empty: str = NO_DATA,
 ) -> Panel:
     """A list: the SQL gives the columns, in this order, and the fields that links need, which are hidden.
 
     ``filters`` are the variables that a click keeps beside the sites and the traffic: the dashboard must have them.
+    ``empty`` is said where the SQL gives no row.
     """
     shown = {column.field for column in columns}
     needed = [
@@ -107,4 +112,7 @@ def table(
     hidden = [field for field in dict.fromkeys(needed) if field not in shown]
     overrides = [_column(column, filters) for column in columns] + [_hidden(field) for field in hidden]
     options = {"footer": {"show": False}, "showHeader": True}
-    return make_panel("table", title, sql, description, width=width, options=options, overrides=overrides)
+    return make_panel(
+        "table", title, sql, description, width=width, options=options, overrides=overrides,
+        defaults={"noValue": empty},
+    )  # fmt: skip

@@ -25,8 +25,8 @@ class Variable(Protocol):
 class Query:
     """Values that SQL gives, several or all of them; ``sql`` is a file under ``SQL``.
 
-    The SQL gives the values, or ``__text`` to read and ``__value`` to be used. *All* puts '__all__' into the
-    SQL of panels, which needs no row: `` '__all__' in ($name) or column in ($name)``.
+    The SQL gives the values, one in any case, or ``__text`` to read and ``__value`` to be used. *All* puts
+    '__all__' into the SQL of panels, which needs no row: `` '__all__' in ($name) or column in ($name)``.
     """
 
     name: str

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import datetime
 import operator
-import uuid
 from collections import Counter
 from typing import Annotated, Any, Protocol
 
@@ -62,7 +61,9 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     hit_id: Id
     received_at_us: UnixTime
-    day: Day  # date in the reporting time zone
+    # Date in the reporting time zone. One of those that the clear part counts hits of, and so a date: its pattern
+    # is not looked for again in each hit (0.7 µs).
+    day: Annotated[str, msgspec.Meta(max_length=10)]
     site: Site
     url: Annotated[str, msgspec.Meta(max_length=MAX_URL)]
     address: Annotated[str, msgspec.Meta(max_length=45)]
@@ -99,11 +100,15 @@ def size_of(hit: RawHit) -> int:
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A row of ``hits``. What the enricher numbers together stands together: site and page, title, origin, client."""
+    """A row of ``hits``. What the enricher numbers together stands together: site and page, title, origin, client.
 
-    hit_id: uuid.UUID
-    session_id: uuid.UUID | None
-    received_at: datetime.datetime
+    Ids and time as they come and as they are copied: UUIDs and datetimes of them took 2.5 µs a hit, to be made and
+    to be taken apart again.
+    """
+
+    hit_id: bytes  # of a UUID
+    session_id: bytes | None
+    received_at_us: int  # Unix time
     day: datetime.date
     site: str
     host: str

@@ -1,9 +1,7 @@
 """What is done with the list of rollups, as SQL: one form of each statement for all of them.
 
-A refresh *adds* from ``touched``: the new hits, and the earlier ones of the people among them, from which it is known
-whether a session is new to a page, a source, a country on that day. That costs in the number of new hits, not in the
-size of the day. *Moving* hits between cells takes them away and adds them by the same formula. Everything else goes
-by the *plain* definition over the hits that are counted: the search for cells that are
+How a refresh *adds* new hits is in ``services.rollup.add``. *Moving* hits between cells takes them away and adds
+them. Everything else goes by the *plain* definition over the hits that are counted: the search for cells that are
 wrong, in ``services.rollup.compare``, and what puts them right.
 """
 
@@ -11,7 +9,7 @@ from __future__ import annotations
 
 from typing import LiteralString
 
-from services.rollups import LONG, MEASURES, ROLLUPS, Rollup
+from services.rollups import LONG, MEASURES, Rollup
 
 # Hits that a refresh has counted. A batch waits, or is counted, as a whole.
 COUNTED: LiteralString = "not exists (select from rollup_pending w where w.batch_id = h.batch_id)"
@@ -31,38 +29,6 @@ def unique_key(rollup: Rollup) -> LiteralString:
 def columns(rollup: Rollup) -> LiteralString:
     """Of the rollup's table: its key, then its measures."""
     return ", ".join((key_of(rollup), *rollup.measures))
-
-
-def add_statement(rollup: Rollup) -> LiteralString:
-    """The statement that adds what is new in ``touched`` to the rollup's table."""
-    key = key_of(rollup)
-    measures = rollup.measures
-    counted: LiteralString = ",\n           ".join(
-        f"{MEASURES[name].gathered if rollup.of_client else MEASURES[name].added} as {name}"
-        for name in measures
-    )
-    new_hits: LiteralString = "sum(new_hits)" if rollup.of_client else "count(*) filter (where is_new)"
-    touched: LiteralString = (
-        "touched_clients left join clients using (client_id)" if rollup.of_client else "touched"
-    )
-    return f"""-- rollup: add to rollup_{rollup.name}
-insert into rollup_{rollup.name} as r ({key}, {", ".join(measures)})
-select {key}, {", ".join(f"sum({name})" for name in measures)}
-from (
-    select {key}, {new_hits} as new_hits,
-           {counted}
-    from {touched} {rollup.each}
-    where {rollup.where}
-    group by {key}, session_id
-) as sessions
-group by {key}
-having sum(new_hits) > 0
-on conflict ({unique_key(rollup)}) do update set
-    {", ".join(f"{name} = r.{name} + excluded.{name}" for name in measures)}
-"""
-
-
-ADD_STATEMENTS = tuple(add_statement(rollup) for rollup in ROLLUPS)
 
 
 def plain_statement(

@@ -1,8 +1,8 @@
 """The rollups as data: name, grain, dimensions, which hits, measures. Adding one is one entry here and its table.
 
 A rollup's table is ``rollup_<name>``, by day, site and dimensions. Dimensions are columns of the view
-``hits_to_count``. What is done with the list is in ``services.rollup_statements``: adding new hits, moving hits
-between cells, counting a day anew, finding cells that are wrong.
+``hits_to_count``. What is done with the list: new hits are added by ``services.rollup.add``; moving hits between
+cells, counting a day anew and finding cells that are wrong is in ``services.rollup_statements``.
 """
 
 from __future__ import annotations
@@ -17,51 +17,34 @@ ROLLUPS_VERSION = 5
 
 
 class Measure(NamedTuple):
-    """A number of a cell. ``is_pageview``, ``is_event``: of a person, not the owner."""
+    """A number of a cell: how many of its hits, or their sessions. ``is_pageview``, ``is_event``: of a person."""
 
-    plain: LiteralString  # over all hits of the cell: the definition
-    added: LiteralString  # what one session's rows in ``touched`` add to the cell
-    gathered: LiteralString = ""  # the same from ``touched_clients``, where it can be had there
+    hits: LiteralString  # which of them
+    of_sessions: bool = False
+
+    @property
+    def plain(self) -> LiteralString:
+        """Over all hits of the cell: the definition."""
+        counted: LiteralString = "distinct session_id" if self.of_sessions else "*"
+        return f"count({counted}) filter (where {self.hits})"
+
+    @property
+    def added(self) -> LiteralString:
+        """What the hits of one session that are in the cell add to it, the new ones (``is_new``) and the earlier."""
+        if not self.of_sessions:
+            return f"count(*) filter (where is_new and {self.hits})"
+        # 1 where every such hit is new.
+        return f"coalesce(session_id is not null and bool_and(is_new) filter (where {self.hits}), false)::int"
 
 
 MEASURES: dict[LiteralString, Measure] = {
-    "pageviews": Measure(
-        "count(*) filter (where is_pageview)",
-        "count(*) filter (where is_new and is_pageview)",
-        "sum(pageviews)",
-    ),
-    "visitors": Measure(
-        "count(distinct session_id) filter (where is_pageview)",
-        # 1 where every pageview that this session has in this cell is new.
-        "coalesce(session_id is not null and bool_and(is_new) filter (where is_pageview), false)::int",
-        # Sessions with one client were gathered without their ids. Of a session with several each client's row says
-        # whether all its pageviews are new.
-        "case when session_id is null then sum(visitors)"
-        " else coalesce(min(visitors) filter (where is_pageview), 0) end",
-    ),
-    "anonymous_pageviews": Measure(
-        "count(*) filter (where is_pageview and session_id is null)",
-        "count(*) filter (where is_new and is_pageview and session_id is null)",
-        "sum(anonymous_pageviews)",
-    ),
-    "bot_hits": Measure(
-        "count(*) filter (where is_bot)",
-        "count(*) filter (where is_new and is_bot)",
-        "sum(bot_hits)",
-    ),
-    "owner_hits": Measure(
-        "count(*) filter (where is_me)",
-        "count(*) filter (where is_new and is_me)",
-        "sum(owner_hits)",
-    ),
-    "events": Measure(
-        "count(*) filter (where is_event)",
-        "count(*) filter (where is_new and is_event)",
-    ),
-    "sessions": Measure(
-        "count(distinct session_id) filter (where is_event)",
-        "coalesce(session_id is not null and bool_and(is_new) filter (where is_event), false)::int",
-    ),
+    "pageviews": Measure("is_pageview"),
+    "visitors": Measure("is_pageview", of_sessions=True),
+    "anonymous_pageviews": Measure("is_pageview and session_id is null"),
+    "bot_hits": Measure("is_bot"),
+    "owner_hits": Measure("is_me"),
+    "events": Measure("is_event"),
+    "sessions": Measure("is_event", of_sessions=True),
 }
 
 # Dimensions that may be too long for an index: their keys hold the hash.
@@ -79,15 +62,12 @@ class Rollup(NamedTuple):
     dimensions: tuple[LiteralString, ...]
     where: LiteralString = "is_pageview"
     measures: tuple[LiteralString, ...] = ("pageviews", "visitors")
-    # All dimensions are the client's (country, browser …). A session has one client but for rare cases, so that such
-    # rollups are counted from the few rows of ``touched_clients`` and cost next to nothing a hit.
-    of_client: bool = False
     # What makes several cells of one hit, or none, where it does.
     each: LiteralString = ""
 
 
 ROLLUPS = (
-    Rollup("traffic", (), "true", _TRAFFIC, of_client=True),
+    Rollup("traffic", (), "true", _TRAFFIC),
     Rollup("hours", ("hour_starts_at",), "true", _TRAFFIC),
     Rollup("pages", ("page_id",)),
     Rollup("sources", ("source", "channel")),
@@ -100,12 +80,12 @@ ROLLUPS = (
         ("utm_source", "utm_medium", "utm_campaign"),
         "is_pageview and coalesce(utm_source, utm_medium, utm_campaign) is not null",
     ),
-    Rollup("countries", ("country",), of_client=True),
-    Rollup("browsers", ("browser",), of_client=True),
-    Rollup("systems", ("os",), of_client=True),
-    Rollup("devices", ("device",), of_client=True),
-    Rollup("languages", ("language",), of_client=True),
-    Rollup("screens", ("screen",), of_client=True),
+    Rollup("countries", ("country",)),
+    Rollup("browsers", ("browser",)),
+    Rollup("systems", ("os",)),
+    Rollup("devices", ("device",)),
+    Rollup("languages", ("language",)),
+    Rollup("screens", ("screen",)),
     Rollup("events", ("event",), "is_event", ("events", "sessions")),
     Rollup(
         "event_properties",
@@ -114,7 +94,7 @@ ROLLUPS = (
         ("events", "sessions"),
         each="cross join lateral jsonb_each_text(props) as p (property, value)",
     ),
-    Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",), of_client=True),
+    Rollup("bots", ("bot_name", "bot_class"), "is_bot", ("bot_hits",)),
     Rollup("bot_pages", ("page_id",), "is_bot", ("bot_hits",)),
     Rollup("missing", ("page_id", "referrer_id"), "is_pageview and status in (404, 410)", ("pageviews",)),
     Rollup(

@@ -13,7 +13,6 @@ import datetime
 import hashlib
 import secrets
 import threading
-import uuid
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,6 +24,9 @@ SESSION_KEY_LATEST = datetime.timedelta(hours=6)
 ONE_OFF_KEY_LATEST = datetime.timedelta(hours=6)
 # A key of a later hour than the next was made by a clock that ran ahead: nothing says when its time is over.
 _AHEAD_S = 2 * 3_600
+# The bits of a UUID that name its version and its variant, and what they are here.
+_NOT_OF_HASH, _VERSION_8 = 0xF000 << 64 | 0xC000 << 48, 0x8000 << 64 | 0x8000 << 48
+MAX_KNOWN_KEYS = 400  # in memory: a year of days that a backlog or an import may hold
 _DAY_LENGTH = len("2026-11-22")  # an import's key has a longer name
 
 
@@ -68,15 +70,21 @@ def _is_late(name: str, now: datetime.datetime) -> bool:
     return after_s > (ONE_OFF_KEY_LATEST - GRACE).total_seconds() or after_s < -_AHEAD_S
 
 
-def _session_under(key: bytes, site: str, address: str, user_agent: str) -> uuid.UUID:
-    """Keyed BLAKE2b, 128 bits. Parts are joined by their lengths, so that no two lists join to one text."""
-    parts = (site.encode(), address.encode(), user_agent.encode())
-    digest = hashlib.blake2b(digest_size=16, key=key, person=b"footfall session")
-    digest.update(b"%d,%d|" % (len(parts[0]), len(parts[1])))
-    digest.update(b"".join(parts))
+def _hash_under(key: bytes) -> hashlib.blake2b:
+    """Keyed BLAKE2b, 128 bits. A session copies it, which with hashing takes 0.6 µs instead of 1.2."""
+    return hashlib.blake2b(digest_size=16, key=key, person=b"footfall session")
+
+
+def _session_of(hasher: hashlib.blake2b, site: str, address: str, user_agent: str) -> bytes:
+    """The bytes of a UUID of version 8 (RFC 9562: made by a rule of our own).
+
+    Parts are joined by their lengths, so that no two lists join to one text.
+    """
+    of_site, of_address = site.encode(), address.encode()
+    digest = hasher.copy()
+    digest.update(b"%d,%d|%s%s%s" % (len(of_site), len(of_address), of_site, of_address, user_agent.encode()))
     number = int.from_bytes(digest.digest(), "big")
-    # Version 8 (RFC 9562: made by a rule of our own), which uuid.UUID knows from Python 3.14 on only.
-    return uuid.UUID(int=number & ~(0xF000 << 64 | 0xC000 << 48) | (0x8000 << 64 | 0x8000 << 48))
+    return (number & ~_NOT_OF_HASH | _VERSION_8).to_bytes(16, "big")
 
 
 def _key_of_day(one_off_key: bytes, day: str) -> bytes:
@@ -92,6 +100,8 @@ class SessionKeys:
         self._one_off = OneOffKeys(directory)
         self._timezone = timezone
         self._keys: dict[str, bytes | None] = {}
+        # By import (None: live) and day; for as long as the keys are known.
+        self._hashes: dict[tuple[str | None, str], hashlib.blake2b | None] = {}
         self._destroying = threading.Lock()  # or a key read just before would stay in memory for a round
 
     def end_of(self, day: str) -> datetime.datetime:
@@ -103,7 +113,7 @@ class SessionKeys:
     def _key(self, day: str, now: datetime.datetime) -> bytes | None:
         keys = self._keys
         if day not in keys:
-            if len(keys) > 400:
+            if len(keys) > MAX_KNOWN_KEYS:
                 keys.clear()
             # Too late to begin: a key made now would outlive the promise.
             open_until = self.end_of(day) + SESSION_KEY_LATEST
@@ -125,13 +135,23 @@ class SessionKeys:
         user_agent: str,
         now: datetime.datetime,
         one_off_key: str | None = None,
-    ) -> uuid.UUID | None:
+    ) -> bytes | None:
         """The session of a person on a site on a day, of an import where its key is named.
 
         None when the key is destroyed, and for an import when there is none.
         """
+        hashes = self._hashes  # this one: another thread may begin a new one, for which the key is gone
+        try:
+            hasher = hashes[one_off_key, day]
+        except KeyError:
+            hasher = hashes[one_off_key, day] = self._hash_of(day, now, one_off_key)
+        return None if hasher is None else _session_of(hasher, site, address, user_agent)
+
+    def _hash_of(self, day: str, now: datetime.datetime, one_off_key: str | None) -> hashlib.blake2b | None:
+        if len(self._hashes) > MAX_KNOWN_KEYS:
+            self._hashes.clear()
         key = self._key_of_import(one_off_key, day) if one_off_key else self._key(day, now)
-        return None if key is None else _session_under(key, site, address, user_agent)
+        return None if key is None else _hash_under(key)
 
     def destroy_ended(self, now: datetime.datetime, oldest_entry_s: float | None) -> list[str]:
         """Destroy the keys of days that are over and enriched, and that nobody holds; their names."""
@@ -164,6 +184,7 @@ class SessionKeys:
         """
         known = self._keys.copy()
         self._keys = {name: key for name, key in known.items() if key and self._read(name) == key}
+        self._hashes = {}
 
     def _read(self, name: str) -> bytes | None:
         is_day = len(name) == _DAY_LENGTH

@@ -92,12 +92,14 @@ class Settings:
     postgres_port: int
     redis_port: int
     grafana_port: int
+    grafana_public_url: str
     alert_email: tuple[str, ...]
     alert_email_from: str
     alert_smtp_host: str
     alert_smtp_user: str
     alert_smtp_password: str = field(repr=False)
     alert_webhook_url: str = field(repr=False)
+    alert_webhook_token: str = field(repr=False)
     consumer_name: str
     max_deliveries: int
     max_dead_letter_percent: int
@@ -282,6 +284,12 @@ def _mail_server(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValueError("not the token alone: it has a space or a letter that no header takes")
+    return text
+
+
 def _optional_path(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -360,6 +368,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("POSTGRES_PORT", "5433", "port", "Port of the PostgreSQL of `make run`.", _PORT, "machine"),
     Setting("REDIS_PORT", "6380", "port", "Port of the Redis of `make run`.", _PORT, "machine"),
     Setting("GRAFANA_PORT", "3000", "port", "Port of Grafana.", _PORT, "machine"),
+    Setting("GRAFANA_PUBLIC_URL", "", "address", "Where you reach Grafana, behind a proxy: links in alerts begin "
+            "with it. Empty: `http://localhost:` and its port.", _optional_url("https", "http"), "alerts"),
     Setting("ALERT_EMAIL", "", "addresses", "Whom Grafana tells its alerts by mail, comma-separated; with it goes "
             "ALERT_SMTP_HOST. Empty, as ALERT_WEBHOOK_URL: alerts are shown in Grafana only.",
             lambda text: tuple(_mail_address(part) for part in _list(text)), "alerts"),
@@ -370,6 +380,8 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("ALERT_SMTP_PASSWORD", "", "secret", "Password there.", str, "alerts", secret=True),
     Setting("ALERT_WEBHOOK_URL", "", "secret", "An address to which Grafana posts its alerts as JSON.",
             _optional_url("https", "http"), "alerts", secret=True),
+    Setting("ALERT_WEBHOOK_TOKEN", "", "secret", "What it shows there, as `Authorization: Bearer …`: Grafana's users "
+            "read the address, not this.", _token, "alerts", secret=True),
     Setting("CONSUMER_NAME", "", "name", "Name of this enricher in the stream's consumer group; two on one "
             "machine need two; empty: the machine's host name.", str, "machine"),
     Setting("MAX_DELIVERIES", "5", "deliveries", "How often an entry of the stream is tried before it is "

@@ -155,8 +155,13 @@ def redis_url(redis_server: Redis) -> str:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database: Database, redis_url: str) -> Settings:
+def database_role() -> str:
+    """As whom the services of a test work on the database."""
+    return "footfall"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: Database, redis_url: str, database_role: str) -> Settings:
     """Settings of a stack on the test's own database and Redis."""
-    return load_settings(
-        {"DATA_DIR": str(tmp_path), "DATABASE_URL": database.owner_url, "REDIS_URL": redis_url}
-    )
+    url = database.role_url(database_role)
+    return load_settings({"DATA_DIR": str(tmp_path), "DATABASE_URL": url, "REDIS_URL": redis_url})

@@ -73,7 +73,7 @@ def _make(dice: random.Random, day: datetime.date) -> Hit:
     if dice.random() < 0.2:
         rest |= {
             "event": dice.choice(("signup", "buy")),
-            "props": dice.choice((None, b'{"plan":"pro","n":3}')),
+            "props": dice.choice((None, '{"plan":"pro","n":3}')),
         }
     return make_hit(
         hit_id=uuid.UUID(int=dice.getrandbits(128)),

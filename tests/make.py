@@ -25,6 +25,7 @@ NOW = datetime.datetime(2026, 11, 22, 18, 30, tzinfo=datetime.UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 DAY = "2026-11-22"
 SITE = "blog.example"
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 _numbers = itertools.count(1)
 
@@ -49,13 +50,33 @@ def make_raw_hit(**differing: Any) -> RawHit:
     return RawHit(**(values | differing))
 
 
+def unix_us(moment: datetime.datetime) -> int:
+    """As a hit has it."""
+    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+def moment_of(hit: Hit) -> datetime.datetime:
+    """When it was received, as the row has it."""
+    return _EPOCH + datetime.timedelta(microseconds=hit.received_at_us)
+
+
+def id_of(hit: Hit) -> uuid.UUID:
+    """Its id, as the row has it."""
+    return uuid.UUID(bytes=hit.hit_id)
+
+
 def make_hit(**differing: Any) -> Hit:
-    """A row of ``hits``: a human pageview, direct, with a session."""
+    """A row of ``hits``: a human pageview, direct. Its ids may be given as UUIDs, its time as ``received_at``."""
     number = differing.pop("id", None)
+    if "received_at" in differing:
+        differing["received_at_us"] = unix_us(differing.pop("received_at"))
+    for name in ("hit_id", "session_id"):
+        if isinstance(differing.get(name), uuid.UUID):
+            differing[name] = differing[name].bytes
     values: dict[str, Any] = dict.fromkeys(Hit.__struct_fields__)
     values |= {
-        "hit_id": uuid.UUID(int=next(_numbers) + 1_000_000 if number is None else number),
-        "received_at": NOW,
+        "hit_id": number_to_id(next(_numbers) + 1_000_000 if number is None else number),
+        "received_at_us": NOW_US,
         "day": NOW.date(),
         "site": SITE,
         "host": SITE,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,11 +23,12 @@ class BadRequest(Exception):
     """What was asked for cannot be; the text says what to change."""
 
 
-def request_of(arguments: Sequence[str]) -> dict[str, str]:
-    """The arguments by name. Raises ``BadRequest``."""
-    request = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    if len(request) < len(arguments) or not set(request) <= set(NAMES):
-        raise BadRequest(USAGE)
+def request_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is asked for by name; empty is not asked. Raises ``BadRequest``."""
+    request = {name: environ[name] for name in NAMES if environ.get(name)}
+    for name, text in request.items():
+        if text != text.encode(errors="ignore").decode():
+            raise BadRequest(f"{name}: it is not UTF-8")
     if ("DROP" in request and len(request) > 1) or (request and not {"DROP", "TEXT"} & set(request)):
         raise BadRequest(USAGE)
     if len(request.get("TEXT", "")) > MAX_TEXT:
@@ -101,10 +103,10 @@ def _listed(connection: Connection, zone: ZoneInfo, number: int | None) -> Itera
         yield f"{annotation_id:6}  {times}  {kind}  {site or 'all sites'}: {text}"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> int:
     """0, or 1 with an error that says what to do."""
     try:
-        request = request_of(arguments)
+        request = request_of(os.environ)
         with psycopg.connect(running_urls()["OWNER_DATABASE_URL"], connect_timeout=5) as connection:
             for line in answer(request, connection):
                 print(line)
@@ -118,4 +120,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -131,13 +131,17 @@ def _more_than_works(has: Mapping[str, bool]) -> list[str]:
     return [f"writes {name}" for name in ("schema_migrations",) if has.get(name)]
 
 
-def _other_than_reads(has: Mapping[str, bool], reads: Sequence[str], relations: Sequence[str]) -> list[str]:
-    """What a role that only reads may do beyond that, or may not read."""
-    wanted = {name for name in relations if matches(name, reads)}
+def _other_than_named(
+    has: Mapping[str, bool], reads: Sequence[str], writes: Sequence[str], relations: Sequence[str]
+) -> list[str]:
+    """What a role may do beyond reading and writing these, or may not do."""
+    wanted = {name for name in relations if matches(name, (*reads, *writes))}
+    written = {name for name, is_written in has.items() if is_written}
     return [
-        *(f"writes {name}" for name, writes in sorted(has.items()) if writes),
-        *(f"reads {name}" for name in sorted(set(has) - wanted)),
-        *(f"does not read {name}" for name in sorted(wanted - set(has))),
+        *(f"writes {name}" for name in sorted(written - set(writes))),
+        *(f"does not write {name}" for name in sorted(set(writes) - written)),
+        *(f"reads {name}" for name in sorted(set(has) - wanted - written)),
+        *(f"does not read {name}" for name in sorted(wanted - set(has) - set(writes))),
     ]
 
 
@@ -152,7 +156,9 @@ def roles(connection: Connection, catalogue: Catalogue) -> Iterator[Item]:
         known = catalogue["roles"].get(role, {"reads": ()})
         reads = f"reads {', '.join(sorted(has))}" if "reads" in known else str(known["works"])
         found = (
-            _more_than_works(has) if "works" in known else _other_than_reads(has, known["reads"], relations)
+            _more_than_works(has)
+            if "works" in known
+            else _other_than_named(has, known["reads"], known.get("writes", ()), relations)
         )
         if role not in catalogue["roles"]:
             found = ["is not in the catalogue", *found]

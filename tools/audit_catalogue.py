@@ -49,6 +49,11 @@ def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def _rights(role: dict[str, Any]) -> str:
+    reads = _code(role["reads"])
+    return f"{reads}; reads and writes rows of {_code(role['writes'])}" if "writes" in role else reads
+
+
 def _taken(part: dict[str, Any], kind: str) -> str:
     def name_of(name: str, entry: dict[str, Any]) -> str:
         return name if "connection" in name else _code(entry.get("names", [name]))
@@ -96,7 +101,7 @@ def tables_of_document(catalogue: Catalogue) -> dict[str, str]:
         "roles": _table(
             ("role", "who", "may read"),
             (
-                (f"`{name}`", role["who"], role.get("works") or _code(role["reads"]))
+                (f"`{name}`", role["who"], role.get("works") or _rights(role))
                 for name, role in catalogue["roles"].items()
             ),
         ),

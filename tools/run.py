@@ -438,12 +438,14 @@ def grafana_environ(stack: Stack, data_dir: Path) -> dict[str, str]:
     settings = stack.settings
     ours = {
         "FOOTFALL_WORK": str(data_dir / "started"),
+        "GRAFANA_PUBLIC_URL": settings.grafana_public_url,
         "ALERT_EMAIL": ",".join(settings.alert_email),
         "ALERT_EMAIL_FROM": settings.alert_email_from,
         "ALERT_SMTP_HOST": settings.alert_smtp_host,
         "ALERT_SMTP_USER": settings.alert_smtp_user,
         "ALERT_SMTP_PASSWORD": settings.alert_smtp_password,
         "ALERT_WEBHOOK_URL": settings.alert_webhook_url,
+        "ALERT_WEBHOOK_TOKEN": settings.alert_webhook_token,
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
         "GF_PATHS_DATA": str(data_dir),

@@ -30,17 +30,17 @@ FUNCTIONS = load_sql(Path(__file__).with_name("functions.sql"))
 POSTS = load_sql(Path(__file__).with_name("posts.sql"))
 
 
-def build(url: str, hits: int, folder: Path, made: Callable[[int], None]) -> None:
+def build(url: str, world: shape.World, folder: Path, made: Callable[[int], None]) -> None:
     """Fill the empty database at ``url``. ``made`` is told how many hits were made. Raises ``psycopg.Error``.
 
     ``folder``: an empty one, for what the enricher's code wants of it.
     """
-    shares = shares_of(hits)
+    shares = shares_of(world.hits)
     with closing(psycopg.connect(url, autocommit=True)) as connection:
         migrate(connection, MIGRATIONS)
         _drop_days(connection)
         connection.execute(FUNCTIONS)
-        Vocabulary(connection, folder).fill()
+        Vocabulary(connection, folder, shape.sites_of(world)).fill()
         connection.execute(POSTS, {"first_day": shape.FIRST_DAY})
         with ThreadPoolExecutor(WORKERS) as pool:
             # By turns, so that the days come in their order, or nearly.

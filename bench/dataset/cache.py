@@ -21,6 +21,7 @@ from bench.dataset.build import build
 from bench.dataset.day import COUNTED_BY
 from bench.dataset.progress import progress_bar
 from bench.dataset.server import postgres_binaries, running_postgres
+from bench.dataset.shape import World
 from bench.load import BenchError
 from services.migrate.__main__ import MIGRATIONS
 from tools.servers import Binaries
@@ -43,15 +44,15 @@ class Cache:
         self._say = say
 
     @contextlib.contextmanager
-    def borrowed(self, hits: int) -> Iterator[tuple[Binaries, Path]]:
-        """The server and a folder for it with ``hits`` stored hits, to work on. Raises ``BenchError``."""
+    def borrowed(self, world: World) -> Iterator[tuple[Binaries, Path]]:
+        """The server and a folder for it with such a data set, to work on. Raises ``BenchError``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(), self._scratch("server-") as copies:
             binaries = postgres_binaries(copies)
-            kept = self.folder / name_of(hits, binaries)
-            self._need_room(hits, is_there=kept.exists())
+            kept = self.folder / name_of(world, binaries)
+            self._need_room(world.hits, is_there=kept.exists())
             if not kept.exists():
-                self._make(kept, hits, binaries)
+                self._make(kept, world, binaries)
             with self._scratch("copy-") as scratch:
                 subprocess.run(["cp", "-a", "--reflink=auto", kept, scratch / "postgres"], check=True)
                 yield binaries, scratch / "postgres"
@@ -87,7 +88,7 @@ class Cache:
                 " make room, let BENCH_CACHE name a folder elsewhere, or set BENCH_STORED_HITS to fewer, or to 0"
             )
 
-    def _make(self, kept: Path, hits: int, binaries: Binaries) -> None:
+    def _make(self, kept: Path, world: World, binaries: Binaries) -> None:
         """Raises ``BenchError``."""
         began = time.monotonic()
         with self._scratch("made-") as scratch:
@@ -95,17 +96,18 @@ class Cache:
             work.mkdir()
             with (
                 running_postgres(binaries, scratch / "postgres", quickly=True) as url,
-                progress_bar(f"building {hits} stored hits", hits) as made,
+                progress_bar(f"building {world}", world.hits) as made,
             ):
-                build(url, hits, work, made)
+                build(url, world, work, made)
             _sync(scratch)
-            self._forget_others(kept, hits)
+            self._forget_others(kept, world)
             (scratch / "postgres").rename(kept)
-        self._say(f"built {hits} stored hits in {time.monotonic() - began:.0f} s")
+        self._say(f"built {world} in {time.monotonic() - began:.0f} s")
 
-    def _forget_others(self, kept: Path, hits: int) -> None:
-        """Data sets of this size that another version made."""
-        for other in self.folder.glob(f"hits-{hits}-*"):
+    def _forget_others(self, kept: Path, world: World) -> None:
+        """Data sets of this size that another version made, by its former name too."""
+        former = self.folder.glob(f"hits-{world.hits}-{'?' * 12}")
+        for other in [*self.folder.glob(f"{_stem(world)}-*"), *former]:
             if other != kept:
                 shutil.rmtree(other, ignore_errors=True)
 
@@ -115,7 +117,11 @@ def _sync(folder: Path) -> None:
     subprocess.run(["sync", "--file-system", folder], check=False)
 
 
-def name_of(hits: int, binaries: Binaries) -> str:
+def _stem(world: World) -> str:
+    return f"hits-{world.hits}-sites-{world.sites}-pages-{world.pages}"
+
+
+def name_of(world: World, binaries: Binaries) -> str:
     """Of the folder with the data set that this version of the product would make."""
     digest = hashlib.sha256(f"{binaries.as_record()} {os.uname().machine}".encode())
     for statement in COUNTED_BY:
@@ -123,7 +129,7 @@ def name_of(hits: int, binaries: Binaries) -> str:
     files = [*MIGRATIONS.glob("*.sql"), *(file for name in MADE_OF for file in _files(ROOT / name))]
     for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"hits-{hits}-{digest.hexdigest()[:12]}"
+    return f"{_stem(world)}-{digest.hexdigest()[:12]}"
 
 
 def _files(path: Path) -> list[Path]:

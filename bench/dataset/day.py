@@ -10,28 +10,20 @@ from typing import Any, NamedTuple
 from bench.dataset import shape
 from bench.dataset.requests import EVENTS
 from services.database import Connection, load_sql
-from services.rollup.refresh import (
-    MAKE_TOUCHED,
-    MAKE_TOUCHED_CLIENTS,
-    TITLES,
-    TOUCH_CLIENTS,
-    TOUCH_EARLIER,
-    TOUCH_NEW,
-)
+from services.rollup import add
 from services.rollup.sessions import GATHER_SESSIONS, settle_statement
 from services.rollup.sessions import TABLES as SESSION_TABLES
 from services.rollup.upkeep import KEEP_MINUTES
-from services.rollup_statements import ADD_STATEMENTS
 
 _FOLDER = Path(__file__).parent
 MAKE_HITS = load_sql(_FOLDER / "make_hits.sql")
 BOOK = load_sql(_FOLDER / "book.sql")
 BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
-# What a day's rollups are made by.
-COUNT_STATEMENTS = (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES)
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
-COUNTED_BY = (TOUCH_NEW, TOUCH_EARLIER, *COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
+# What a day's rollups are made by.
+COUNT_STATEMENTS = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.ADD, add.TITLES)
+COUNTED_BY = (*COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
 
 
 class Share(NamedTuple):
@@ -68,8 +60,7 @@ def shares_of(hits: int) -> list[Share]:
 
 def prepare(connection: Connection) -> None:
     """Once for each connection."""
-    connection.execute(MAKE_TOUCHED)
-    connection.execute(MAKE_TOUCHED_CLIENTS)
+    connection.execute(add.MAKE_TOUCHED)
 
 
 def make_day(connection: Connection, share: Share) -> None:
@@ -96,11 +87,10 @@ def make_day(connection: Connection, share: Share) -> None:
 
 def _refresh(connection: Connection, share: Share, batches: list[int], waiting: list[int]) -> None:
     """Count batches as ``services.rollup.refresh`` does, but for its lock: the other worker counts another day."""
-    connection.execute(TOUCH_NEW, {"days": [share.day], "batches": batches})
-    connection.execute(TOUCH_EARLIER, {"days": [share.day], "waiting": waiting})
+    about = {"days": [share.day], "batches": batches, "waiting": waiting, "crowd": add.CROWD}
     # Titles are the last: they hold rows that the other worker wants.
     for statement in COUNT_STATEMENTS:
-        connection.execute(statement)
+        connection.execute(statement, about)
 
 
 def _count_sessions(connection: Connection, day: datetime.date) -> None:

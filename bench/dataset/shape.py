@@ -40,8 +40,34 @@ class Site(NamedTuple):
     share: float  # of the sessions
 
 
-SITES = (Site("blog.example", 3_000, 0.6), Site("shop.example", 1_500, 0.3), Site("docs.example", 500, 0.1))
-PAGES = sum(site.pages for site in SITES)
+FIRST_SITES = ("blog.example", "shop.example", "docs.example")
+USUAL_SHARES = (0.6, 0.3, 0.1)  # of sessions, and of pages
+FEWEST_PAGES = 20  # of a site
+
+
+class World(NamedTuple):
+    """How much of what there is; the rest of this module is the same for all."""
+
+    hits: int
+    sites: int = len(FIRST_SITES)
+    pages: int = 5_000
+
+    def __str__(self) -> str:
+        return f"{self.hits} stored hits, {self.sites} sites, {self.pages} pages"
+
+
+def sites_of(world: World) -> tuple[Site, ...]:
+    """Three sites as above; another number shares by Zipf's law, as does a company's list of customers."""
+    shares: tuple[float, ...] = USUAL_SHARES
+    if world.sites != len(shares):
+        whole = sum(1 / rank for rank in range(1, world.sites + 1))
+        shares = tuple(1 / rank / whole for rank in range(1, world.sites + 1))
+    names = [*FIRST_SITES, *(f"site-{number}.example" for number in range(4, world.sites + 1))][: world.sites]
+    pages = [max(FEWEST_PAGES, round(world.pages * share)) for share in shares]
+    return tuple(Site(*site) for site in zip(names, pages, shares, strict=True))
+
+
+SITES = sites_of(World(0))  # the usual ones; the first is there whatever their number
 
 # Of sessions.
 BOUNCES = 0.5  # one hit only; the others have 5 on average, together 3

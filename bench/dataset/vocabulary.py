@@ -7,7 +7,6 @@ stands at which place, from which ``make_hits.sql`` draws. What no hit came to u
 from __future__ import annotations
 
 import datetime
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +49,7 @@ class _Anonymous:
         user_agent: str,
         now: datetime.datetime,
         one_off_key: str | None = None,
-    ) -> uuid.UUID | None:
+    ) -> bytes | None:
         return None
 
 
@@ -95,10 +94,11 @@ def looks(reader: Reader) -> list[Hit]:
 class Vocabulary:
     """Fills the tables of one database. The connection must be in autocommit mode."""
 
-    def __init__(self, connection: Connection, folder: Path) -> None:
+    def __init__(self, connection: Connection, folder: Path, sites: tuple[shape.Site, ...]) -> None:
         self._connection = connection
         self._numbers = Numbers(connection)
         self._reader = Reader(folder)
+        self._sites = sites
 
     def fill(self) -> None:
         """All of it. Raises ``psycopg.Error``."""
@@ -151,7 +151,7 @@ class Vocabulary:
 
     def _pages(self) -> None:
         place, reached = 0, 0.0
-        for site in shape.SITES:
+        for site in self._sites:
             pages = [*requests.pages_of(site), *requests.missing_pages_of(site)]
             here = self._number(self._reader.hit(site.name, page.path, title=page.title) for page in pages)
             # The title of later, of a hit that was led there by a link from this page.

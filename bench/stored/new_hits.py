@@ -6,12 +6,11 @@ day: the same pages, origins and clients, other people.
 
 from __future__ import annotations
 
-import statistics
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import psycopg
@@ -28,24 +27,29 @@ from services.rollup.refresh import prepare, refresh
 
 # As a saturated pipeline takes them: in batches of so many, counted by one refresh.
 HITS, HITS_A_BATCH = 20_000, 2_000
-ROUNDS = 3  # after one that warms up: numbers, plans, caches
+ROUNDS = 5  # after one that warms up: numbers, plans, caches
 # As they come at 1,000 a second: a refresh each 0.2 s.
 FEW_HITS, FEW_ROUNDS = 200, 15
 
-GIVEN: dict[str, str] = {"props": "props::text"}
+GIVEN: dict[str, str] = {
+    "props": "props::text",
+    "hit_id": "uuid_send(hit_id)",
+    "session_id": "uuid_send(session_id)",
+    "received_at_us": "(extract(epoch from received_at) * 1000000)::bigint",
+}
 
 
-class Cost(NamedTuple):
-    """Of a new hit; medians."""
+class Costs(NamedTuple):
+    """Of a new hit, as each round measured them."""
 
-    store_us: float
-    refresh_us: float
-    counted_ms: float  # from the beginning of storing a few hits until the views show them
+    store_us: list[float]
+    refresh_us: list[float]
+    counted_ms: list[float]  # from the beginning of storing a few hits until the views show them
 
     @property
-    def whole_us(self) -> float:
+    def whole_us(self) -> list[float]:
         """CPU of storing and counting."""
-        return self.store_us + self.refresh_us
+        return [sum(both) for both in zip(self.store_us, self.refresh_us, strict=True)]
 
 
 def sample(connection: Connection) -> list[Hit]:
@@ -64,8 +68,8 @@ def as_new(hit: Hit) -> Hit:
     return replace(hit, hit_id=_other(hit.hit_id), session_id=session)
 
 
-def _other(given: uuid.UUID) -> uuid.UUID:
-    return uuid.UUID(int=given.int ^ 0x5EED)
+def _other(given: bytes) -> bytes:
+    return given[:14] + bytes((given[14] ^ 0x5E, given[15] ^ 0xED))
 
 
 class Adder:
@@ -104,20 +108,25 @@ class Adder:
         return time.process_time() + sum(map(own_cpu_s, pids)) - before
 
 
-def measure(url: str, hits: list[Hit]) -> Cost:
-    """Add new hits like these to a database. Raises ``psycopg.Error``."""
+def measure(urls: list[str], hits: list[Hit]) -> list[Costs]:
+    """Add new hits like these to databases, by turns. Raises ``psycopg.Error``."""
     new = [as_new(hit) for hit in hits]
     few = min(FEW_HITS, len(new) // 4 // FEW_ROUNDS)
     many = (len(new) - few * FEW_ROUNDS) // (1 + ROUNDS)
-    with closing(Adder(url)) as adder:
-        rounds = [_add(adder, new[number * many : (number + 1) * many]) for number in range(1 + ROUNDS)]
+    costs = [Costs([], [], []) for _ in urls]
+    with ExitStack() as closing_all:
+        adders = [closing_all.enter_context(closing(Adder(url))) for url in urls]
+        for number in range(1 + ROUNDS):
+            for adder, cost in zip(adders, costs, strict=True):
+                stored_s, refreshed_s = _add(adder, new[number * many : (number + 1) * many])
+                if number:  # the first one warms up
+                    cost.store_us.append(stored_s / many * 1e6)
+                    cost.refresh_us.append(refreshed_s / many * 1e6)
         rest = new[(1 + ROUNDS) * many :]
-        counted = [_count(adder, rest[number * few : (number + 1) * few]) for number in range(FEW_ROUNDS)]
-    return Cost(
-        statistics.median(store for store, _ in rounds[1:]) / many * 1e6,
-        statistics.median(counting for _, counting in rounds[1:]) / many * 1e6,
-        statistics.median(counted) * 1000,
-    )
+        for number in range(FEW_ROUNDS):
+            for adder, cost in zip(adders, costs, strict=True):
+                cost.counted_ms.append(_count(adder, rest[number * few : (number + 1) * few]) * 1000)
+    return costs
 
 
 def _add(adder: Adder, hits: list[Hit]) -> tuple[float, float]:

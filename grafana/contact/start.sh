@@ -11,6 +11,15 @@ contact=$(cd "$(dirname "$0")" && pwd)
 grafana=$(dirname "$contact")
 noted=$GF_PATHS_DATA/footfall-contacts
 
+# As services/settings.py: NAME, else what stands in the file NAME_FILE.
+for name in ALERT_SMTP_PASSWORD ALERT_WEBHOOK_URL ALERT_WEBHOOK_TOKEN; do
+    eval "value=\${$name:-} file=\${${name}_FILE:-}"
+    [ -n "$value" ] || [ -z "$file" ] || {
+        value=$(cat "$file" 2>/dev/null) || { echo "$name: cannot read the file $file" >&2; exit 1; }
+        export "$name=$value"
+    }
+done
+
 if [ -n "${ALERT_EMAIL:-}" ] && [ -z "${ALERT_SMTP_HOST:-}" ]; then
     echo "ALERT_EMAIL: wants ALERT_SMTP_HOST with it" >&2
     exit 1
@@ -49,6 +58,7 @@ if [ -n "${ALERT_SMTP_HOST:-}" ]; then
     # shellcheck disable=SC2016
     [ -z "${ALERT_SMTP_PASSWORD:-}" ] || export GF_SMTP_PASSWORD='$__env{ALERT_SMTP_PASSWORD}'
 fi
+[ -z "${GRAFANA_PUBLIC_URL:-}" ] || export GF_SERVER_ROOT_URL="$GRAFANA_PUBLIC_URL"
 # Until it first looks again Grafana tells by the policy of before, which may be the one that it is delivered with: a mail
 # to a stranger. A minute is its default.
 [ -z "$now" ] || export GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL=5s

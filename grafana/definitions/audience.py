@@ -2,7 +2,7 @@
 
 from grafana.country_map import country_map
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import PAGEVIEWS, SHARE, VISITORS
+from grafana.definitions.columns import PLAIN_PAGEVIEWS, SHARE, VISITORS
 from grafana.definitions.credit import CREDIT
 from grafana.definitions.phrases import COMPARED, SUMMED
 from grafana.panels import COUNT, PERCENT, Panel, compared, stat
@@ -11,8 +11,7 @@ from grafana.tables import Column, table
 SHARED = "Share: of the visitors in the list."
 GATHERED = "The last row gathers the others, so that the shares add up."
 UNKNOWN = "Unknown: the browser did not say."
-# Grafana fills gauges by the greatest number of the whole table, which is one of pageviews.
-NUMBERS = (VISITORS._replace(width_px=85), SHARE._replace(width_px=65), PAGEVIEWS._replace(width_px=120))
+NUMBERS = (VISITORS._replace(width_px=85), SHARE, PLAIN_PAGEVIEWS)
 
 FIGURES = Row(4, [
     compared(
@@ -31,6 +30,7 @@ FIGURES = Row(4, [
         "Pages a session",
         "pages/pages_a_session.sql",
         "Pageviews that have a session by the number of sessions. A session ends with its day.",
+        unit="none",
         width=5,
     ),
     stat(

@@ -6,7 +6,7 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH
 from grafana.definitions.phrases import COMPARED
-from grafana.panels import COLOURS, COUNT, PERCENT, bars, compared, text
+from grafana.panels import COUNT, PERCENT, compared, text
 from grafana.tables import Column, table
 
 LEFT = "Left out of every figure about people."
@@ -54,11 +54,11 @@ OVER_TIME = Row(9, [
         stacked=True,
         width=16,
     ),
-    bars(
+    table(
         "Kinds of bots",
         "bots/classes.sql",
         f"Hits of each kind of bot; all events. {KINDS}",
-        colour=COLOURS["bot_hits"],
+        [Column("bot_class", "Kind", width_px=90), HITS._replace(width_px=0)],
         width=8,
     ),
 ])  # fmt: skip

@@ -2,7 +2,15 @@
 
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import PAGEVIEWS, SHARE, UTM_CAMPAIGN, UTM_MEDIUM, UTM_SOURCE, VISITORS
+from grafana.definitions.columns import (
+    PAGEVIEWS,
+    PLAIN_PAGEVIEWS,
+    SHARE,
+    UTM_CAMPAIGN,
+    UTM_MEDIUM,
+    UTM_SOURCE,
+    VISITORS,
+)
 from grafana.definitions.phrases import COMPARED, HUMAN
 from grafana.panels import PERCENT, compared, stat
 from grafana.tables import table
@@ -61,14 +69,14 @@ ADDED = Row(10, [
         "Mediums",
         "campaigns/mediums.sql",
         f"Pageviews by utm_medium, of pageviews by campaigns. The last row gathers the others. {NEVER_ADDED}",
-        [UTM_MEDIUM, PAGEVIEWS, SHARE],
+        [UTM_MEDIUM, PLAIN_PAGEVIEWS, SHARE],
         width=12,
     ),
     table(
         "Sources of campaigns",
         "campaigns/sources.sql",
         f"Pageviews by utm_source, of pageviews by campaigns. The last row gathers the others. {NEVER_ADDED}",
-        [UTM_SOURCE, PAGEVIEWS, SHARE],
+        [UTM_SOURCE, PLAIN_PAGEVIEWS, SHARE],
         width=12,
     ),
 ])  # fmt: skip

@@ -49,7 +49,12 @@ LIST = Row(12, [
         "events/list.sql",
         f"The 1,000 most frequent events. {SESSIONS} Conversion: those sessions, of 100 visitors of the same days "
         "and sites, whether or not these could have done it. Events without a session are in no conversion.",
-        [EVENT, EVENTS_COLUMN, SESSIONS_COLUMN, Column("conversion", "Conversion", PERCENT, width_px=110)],
+        [
+            EVENT,
+            EVENTS_COLUMN._replace(gauge=False),
+            SESSIONS_COLUMN,
+            Column("conversion", "Conversion", PERCENT, width_px=140, gauge=True),
+        ],
     ),
 ])  # fmt: skip
 

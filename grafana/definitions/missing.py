@@ -6,7 +6,7 @@ from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
 from grafana.definitions.columns import HOST, PAGEVIEWS, PATH, REFERRER
 from grafana.definitions.phrases import COMPARED
-from grafana.panels import COUNT, PERCENT, compared
+from grafana.panels import COUNT, PERCENT, compared, with_defaults
 from grafana.tables import Column, table
 
 KNOWN = "Status 404 or 410, told by the page or recognised by its title."
@@ -37,12 +37,15 @@ FIGURES = Row(5, [
 ])  # fmt: skip
 
 OVER_TIME = Row(7, [
-    time_series(
-        "Pageviews of missing pages over time",
-        "missing/over_time.sql",
-        f"Each point is a day of the reporting time zone and stands at its beginning. {KNOWN}",
-        names={"missing": "Pageviews of missing pages"},
-        width=24,
+    with_defaults(
+        time_series(
+            "Pageviews of missing pages over time",
+            "missing/over_time.sql",
+            f"Each point is a day of the reporting time zone and stands at its beginning. {KNOWN}",
+            names={"missing": "Pageviews of missing pages"},
+            width=24,
+        ),
+        noValue="No missing page",
     ),
 ])  # fmt: skip
 
@@ -65,6 +68,7 @@ WORKLIST = Row(14, [
             Column("first_day", "First seen", width_px=100),
             Column("last_day", "Last seen", width_px=100),
         ],
+        empty="No missing page",
     ),
 ])  # fmt: skip
 
@@ -81,6 +85,7 @@ LINKS = Row(14, [
             PAGEVIEWS,
             Column("last_day", "Last seen", width_px=100),
         ],
+        empty="No missing page",
     ),
 ])  # fmt: skip
 

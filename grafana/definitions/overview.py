@@ -4,7 +4,7 @@ from grafana.annotations import GAPS, LATE, NOTES, POSTS
 from grafana.country_map import country_map
 from grafana.curves import time_series
 from grafana.dashboard import Dashboard, Row
-from grafana.definitions.columns import PAGE, PAGEVIEWS, VISITORS
+from grafana.definitions.columns import PAGE, PAGEVIEWS, PLAIN_PAGEVIEWS, VISITORS
 from grafana.definitions.credit import CREDIT
 from grafana.definitions.phrases import COMPARED, HUMAN, SUMMED
 from grafana.panels import COUNT, compared, stat, words
@@ -88,10 +88,11 @@ PAGES = Row(13, [
             Column("published", "Published", width_px=100),
             Column("pageviews_24h", "24 h", COUNT, width_px=60),
             Column("pageviews_7d", "7 days", COUNT, width_px=70),
-            PAGEVIEWS._replace(heading="Since then", gauge=False, width_px=95),
+            PLAIN_PAGEVIEWS._replace(heading="Since then"),
             VISITORS,
         ],
         width=11,
+        empty="No post yet: setting FEEDS",
     ),
 ])  # fmt: skip
 
@@ -99,9 +100,10 @@ SOURCES = Row(14, [
     table(
         "Sources and the pages they led to",
         "overview/referrals.sql",
-        "The 15 sources with the most pageviews; under each the pages it led to, by referrer, as far as they are "
-        "among the 100 most frequent pairs of referrer and page. Sources are named origins, else the referrer's "
-        "host. Direct traffic has none.",
+        "The 15 sources with the most pageviews; under each the four pages it led to most, added up over those of "
+        "its referrers that are among the 100 most frequent pairs of referrer and page. By: the first of them. "
+        "Others: all else of the source. Sources are named origins, else the referrer's host. Direct traffic has "
+        "none.",
         [
             Column("label", "Source and page", explore="source", explore_field="source",
                    explore_also=(("page", "page"),)),
@@ -121,6 +123,7 @@ SOURCES = Row(14, [
             Column("last_day", "Last seen", width_px=100),
         ],
         width=9,
+        empty="No missing page",
     ),
 ])  # fmt: skip
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import signal
 import socket
 import sys
@@ -35,6 +36,10 @@ from services.metrics import EnricherMetrics
 from services.sealing import SealingKeys
 from services.session_keys import SessionKeys
 from services.settings import Settings, SettingsError, load_settings
+
+# Objects made and not freed until Python looks for cycles. Enriching makes none; a batch holds about as many.
+# At the default of 700 that took a fifth of the process's CPU (24.0 → 18.6 µs a hit), and freed no more memory.
+COLLECT_AFTER = 50_000
 
 
 class Stop:
@@ -144,6 +149,7 @@ def main(arguments: Sequence[str]) -> int:
         return read_again(settings, log)
     if arguments[:1] == ["dead-letters"]:
         return dead_letters(arguments[1:], settings, log)
+    gc.set_threshold(COLLECT_AFTER)
     metrics = EnricherMetrics()
     stop = Stop()
     try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.enricher.enrich import CannotEnrich, Enricher
-from services.enricher.time_limits import TimeLimits
+from services.enricher.time_limits import TimeLimits, moment_of
 from services.hit import Accepted, Group, Hit, RawHit, Sealer, UndecodableEntry, decode_group, open_group
 from services.hit_stream import Entry, entry_time_s
 from services.logs import place_of
@@ -168,17 +168,13 @@ def _in_time(work: Work, group: Group, raw_hits: list[RawHit], limits: TimeLimit
     return in_time
 
 
-def _moment(unix_us: int) -> datetime.datetime:
-    return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=unix_us)
-
-
 def _sign_of(group: Group, limits: TimeLimits) -> Sign | None:
     """What the group says of its pixel's run; ahead of the clock as said now, of sealed days not at all."""
     if group.alive is None:
         return None
     ahead_us = group.alive.at_us - limits.now_us if group.alive.at_us > limits.latest_us else 0
-    began_at = _moment(max(0, group.alive.since_us - ahead_us))
-    last_at = _moment(group.alive.at_us - ahead_us)
+    began_at = moment_of(max(0, group.alive.since_us - ahead_us))
+    last_at = moment_of(group.alive.at_us - ahead_us)
     if last_at.date().isoformat() < limits.first_kept_day:  # a pixel that did not know the time
         return None
     return Sign(group.alive.stretch, min(began_at, last_at), last_at)

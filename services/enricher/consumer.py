@@ -122,7 +122,7 @@ class Consumer:
 
     def _stop_burying(self, error: TooManyLetters) -> None:
         """Say once what an operator has to know; the batch is tried again until it can be stored."""
-        self._open_store().note_stop(self._stream.consumer, error)
+        self._open_store().notes.note_stop(self._stream.consumer, error)
         if self._burying_stopped:
             return
         self._burying_stopped = True
@@ -138,7 +138,7 @@ class Consumer:
 
     def _bury_again(self) -> None:
         if self._burying_stopped:
-            self._open_store().forget_stop(self._stream.consumer)
+            self._open_store().notes.forget_stop(self._stream.consumer)
             self._burying_stopped = False
             self._metrics.stopped_burying.set(0)
             self._log.info("burying-again")
@@ -206,7 +206,7 @@ class Consumer:
             self._log.info("keys-destroyed", names=names)
         seen = self._stream.look()
         with self._in_time():
-            self._open_store().note_stream(seen)
+            self._open_store().notes.note_stream(seen)
         return self._stream.claim(CLAIM_ENTRIES)
 
     def _process(self, entries: list[Entry]) -> None:
@@ -229,11 +229,11 @@ class Consumer:
         there again and again is buried. Nothing that goes wrong while it is being stored counts, nor does a kill.
         """
         store = self._open_store()
-        if store.count_attempt(entry.entry_id) > self._max_deliveries:
+        if store.notes.count_attempt(entry.entry_id) > self._max_deliveries:
             self._bury(entry)
             return
         work = self._prepare(entry, self._time_limits())
-        store.forget_attempts(entry.entry_id)
+        store.notes.forget_attempts(entry.entry_id)
         self._finish([work], time.monotonic())
 
     def _prepare(self, entry: Entry, limits: TimeLimits) -> Work:
@@ -244,7 +244,7 @@ class Consumer:
         self._log.error("buried", entry_id=entry.entry_id, reason="deliveries")
         written = self._open_store().write([work])
         self._stream.ack([entry.entry_id])
-        self._open_store().forget_attempts(entry.entry_id)
+        self._open_store().notes.forget_attempts(entry.entry_id)
         self._report([work], written, 0.0)
 
     def _write(self, works: list[Work]) -> Written:
@@ -305,7 +305,7 @@ class Consumer:
             self._connection = self._connect()
             self._store = Store(self._connection, self._limit)
             if not self._burying_stopped:
-                self._store.forget_stop(self._stream.consumer)  # of an earlier run
+                self._store.notes.forget_stop(self._stream.consumer)  # of an earlier run
         return self._store
 
     def _drop_connection(self) -> None:

@@ -18,8 +18,10 @@ import msgspec
 import psycopg
 
 from services.database import Connection, load_sql
+from services.enricher.booking import DayClosed
 from services.enricher.enrich import Enricher
-from services.enricher.store import DayClosed, LetterKey, Store, is_bad_row
+from services.enricher.letters import LetterKey
+from services.enricher.store import Store, is_bad_row
 from services.hit import Hit, RawHit
 from services.retention import first_kept_day
 

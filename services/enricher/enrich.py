@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import datetime
 import re
-import uuid
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
@@ -24,8 +23,7 @@ from services.redact import redaction_of, without_private_parts
 from services.settings import Settings
 
 MAX_CACHED_TEXT = 300  # longer addresses are somebody's own
-MAX_CACHED_PAGES = 8_000  # pages and referrers as sent; 8 MB at a blog's lengths, 40 at the worst
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+MAX_CACHED_PAGES = 8_000  # pages, titles, origins; 8 MB at a blog's lengths, 40 at the worst
 MAX_ENCODED = 3  # times that an address may have been encoded too often
 _STILL_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 
@@ -45,16 +43,31 @@ class SessionIds(Protocol):
         user_agent: str,
         now: datetime.datetime,
         one_off_key: str | None = None,
-    ) -> uuid.UUID | None: ...
+    ) -> bytes | None: ...
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _Page(NamedTuple):
     """What the page's address says."""
 
     host: str
     path: str
     query: str | None
-    parameters: dict[str, str]  # of that query: what is not stored decides nothing
+    link_tag: str | None
+
+
+class _Origin(NamedTuple):
+    """What page and referrer say of where a hit came from. Its fields stand in ``Hit`` in this order."""
+
+    source: str | None
+    referrer: str | None
+    source_detail: str | None
+    channel: str
+    query: str | None
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    utm_term: str | None
+    utm_content: str | None
     link_tag: str | None
 
 
@@ -84,60 +97,49 @@ class Enricher:
         self._sessions = sessions
         self._title_of = lru_cache(MAX_CACHED_PAGES)(self._read_title)
         self._pages: dict[str, _Page] = {}
-        self._referrers: dict[tuple[str, str], str | None] = {}
+        self._origins: dict[tuple[str, str, str | None, str | None, str], _Origin] = {}
 
     def agent_of(self, user_agent: str) -> Agent:
         """What a User-Agent says."""
         return self._agents.agent_of(user_agent)
 
     def enrich(self, raw: RawHit, now: datetime.datetime, one_off_key: str | None = None) -> Hit:
-        """The hit; ``one_off_key`` names the key of the import that it is of. Raises ``CannotEnrich``."""
+        """The hit; ``one_off_key`` names the key of the import that it is of. Raises ``CannotEnrich``.
+
+        Its fields are given in their order and not by name, which takes 0.4 µs instead of 1.1.
+        """
         page = self._page_of(raw.url)
         title, is_missing = self._title_of(raw.title)
-        status = 404 if raw.status is None and is_missing else raw.status
-        referrer = self._referrer_of(page.host, raw.referrer)
-        source = self._sources.source_of(raw.site, page.host, page.parameters, referrer or "", page.link_tag)
         agent = self._agents.agent_of(raw.user_agent)
         session_id = None
         if not raw.anonymous:
             session_id = self._sessions.session_id(
                 raw.day, raw.site, raw.address, raw.user_agent, now, one_off_key
             )
-        parameters = page.parameters
         return Hit(
-            hit_id=uuid.UUID(bytes=raw.hit_id),
-            received_at=_EPOCH + datetime.timedelta(microseconds=raw.received_at_us),
-            day=_day_of(raw.day),
-            site=raw.site,
-            host=page.host,
-            path=page.path,
-            query=page.query,
-            title=title,
-            event=raw.event if raw.event == PAGEVIEW else self._redact(raw.event),
-            props=self._props_of(raw.props),
-            status=status,
-            referrer=referrer,
-            source=source.name,
-            source_detail=source.detail,
-            channel=source.channel,
-            utm_source=parameters.get("utm_source"),
-            utm_medium=parameters.get("utm_medium"),
-            utm_campaign=parameters.get("utm_campaign"),
-            utm_term=parameters.get("utm_term"),
-            utm_content=parameters.get("utm_content"),
-            link_tag=page.link_tag,
-            country=self._country_of(raw.address),
-            session_id=session_id,
-            is_bot=agent.is_bot,
-            bot_name=agent.bot_name,
-            bot_class=agent.bot_class,
-            subscribers=agent.subscribers,
-            is_me=raw.is_me,
-            browser=agent.browser,
-            os=agent.os,
-            device=agent.device,
-            language=language_of(raw.language),
-            screen=screen_class(raw.screen),
+            raw.hit_id,
+            session_id,
+            raw.received_at_us,
+            _day_of(raw.day),
+            raw.site,
+            page.host,
+            page.path,
+            title,
+            *self._origin_of(raw.site, page, raw.referrer),
+            self._country_of(raw.address),
+            agent.browser,
+            agent.os,
+            agent.device,
+            language_of(raw.language),
+            screen_class(raw.screen),
+            agent.bot_name,
+            agent.bot_class,
+            agent.subscribers,
+            404 if raw.status is None and is_missing else raw.status,
+            agent.is_bot,
+            raw.is_me,
+            raw.event if raw.event == PAGEVIEW else self._redact(raw.event),
+            self._props_of(raw.props) if raw.props else None,
         )
 
     def _read_title(self, title: str) -> tuple[str | None, bool]:
@@ -145,10 +147,8 @@ class Enricher:
         kept = self._redact(title)
         return kept or None, bool(kept and self._missing.search(kept))
 
-    def _props_of(self, props: dict[str, str | int | float | bool] | None) -> str | None:
+    def _props_of(self, props: dict[str, str | int | float | bool]) -> str:
         """The properties as JSON; an outbound link may hold what a page's address may."""
-        if not props:
-            return None
         kept = {self._redact(name): self._redact(v) if isinstance(v, str) else v for name, v in props.items()}
         return msgspec.json.encode(kept).decode()
 
@@ -168,12 +168,10 @@ class Enricher:
         address = parse_address(url)
         if address is None:
             raise CannotEnrich("url")
-        query = self._kept_query(address)
         return _Page(
             address.host,
             path_of(address, self._redact, hash_routing=self._hash_routing),
-            query,
-            parameters_of(query or "", self._redact),
+            self._kept_query(address),
             self._link_tag_in(address.query),
         )
 
@@ -196,19 +194,37 @@ class Enricher:
         names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
         return next((tag for tag in self._sources.tags if tag in names), None)
 
-    # The referrer -------------------------------------------------------------------------------------------
+    # Where it came from -------------------------------------------------------------------------------------
 
-    def _referrer_of(self, page_host: str, referrer: str) -> str | None:
-        if not referrer:
-            return None
-        key = (page_host, referrer)
-        if key not in self._referrers:
-            if len(referrer) > MAX_CACHED_TEXT:
-                return self._read_referrer(page_host, referrer)
-            if len(self._referrers) >= MAX_CACHED_PAGES:
-                self._referrers.clear()
-            self._referrers[key] = self._read_referrer(page_host, referrer)
-        return self._referrers[key]
+    def _origin_of(self, site: str, page: _Page, referrer: str) -> _Origin:
+        """By all that it depends on, so that pages without parameters share what a referrer says."""
+        key = (site, page.host, page.query, page.link_tag, referrer)
+        origin = self._origins.get(key)
+        if origin is None:
+            if len(self._origins) >= MAX_CACHED_PAGES:
+                self._origins.clear()
+            origin = self._read_origin(site, page, referrer)
+            if len(referrer) <= MAX_CACHED_TEXT and len(page.query or "") <= MAX_CACHED_TEXT:
+                self._origins[key] = origin
+        return origin
+
+    def _read_origin(self, site: str, page: _Page, referrer: str) -> _Origin:
+        kept = self._read_referrer(page.host, referrer) if referrer else None
+        parameters = parameters_of(page.query or "", self._redact)  # what is not stored decides nothing
+        source = self._sources.source_of(site, page.host, parameters, kept or "", page.link_tag)
+        return _Origin(
+            source.name,
+            kept,
+            source.detail,
+            source.channel,
+            page.query,
+            parameters.get("utm_source"),
+            parameters.get("utm_medium"),
+            parameters.get("utm_campaign"),
+            parameters.get("utm_term"),
+            parameters.get("utm_content"),
+            page.link_tag,
+        )
 
     def _read_referrer(self, page_host: str, referrer: str) -> str | None:
         """Without fragment, user and port, with the allow-listed part of its query; odd text is kept as text."""

@@ -125,7 +125,9 @@ def _number(connection: Connection, rule: Rule, changed: list[tuple[Row, Row]], 
         numbers: dict[tuple[Any, ...], int] = {}
         for start in range(0, len(distinct), MAX_ROWS):
             part = distinct[start : start + MAX_ROWS]
-            numbers.update(zip(part, numbers_of(connection, table, part, day), strict=True))
+            with connection.transaction():
+                found = numbers_of(connection, table, part, day)
+            numbers.update(zip(part, found, strict=True))
         for (_, new), row in zip(changed, rows, strict=True):
             new[table.number] = numbers[row]
 

@@ -13,6 +13,7 @@ from services.retention import first_kept_day
 
 # Clocks of machines that ask for the time agree within a second; hands that set one, within minutes.
 CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # UTC+14: where a day begins first. A pixel with another REPORT_TIMEZONE may be a day ahead by right.
 _EARLIEST_ZONE = datetime.timedelta(hours=14)
 
@@ -44,4 +45,9 @@ def time_limits(now: datetime.datetime, zone: ZoneInfo, retention_days: int) -> 
 
 
 def _unix_us(moment: datetime.datetime) -> int:
-    return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
+    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+def moment_of(unix_us: int) -> datetime.datetime:
+    """The moment, UTC, of a time as hits have it."""
+    return _EPOCH + datetime.timedelta(microseconds=unix_us)

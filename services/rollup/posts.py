@@ -18,7 +18,8 @@ from services.logs import Logger
 from services.page_address import is_local, parse_address, path_of
 from services.redact import redaction_of
 from services.rollup.download import NotFetched
-from services.rollup.feeds import Condition, Entries, PageOf, Post, fetch, names_of, read
+from services.rollup.feed_question import Condition, fetch
+from services.rollup.feeds import Entries, PageOf, Post, names_of, read
 from services.rollup_statements import columns, plain_statement
 from services.rollups import REFRESH_LOCK, ROLLUPS
 from services.settings import Settings

@@ -11,31 +11,28 @@ that "earlier" means the same to each rollup.
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 
 from psycopg import IsolationLevel
 
-from services.database import Connection, load_sql
-from services.rollup_statements import ADD_STATEMENTS
+from services.database import Connection
+from services.rollup import add
 from services.rollups import REFRESH_LOCK, ROLLUPS_VERSION
 
 # Hits in one transaction: 20,000 take about 0.5 s and 20 MB; more of a backlog goes in further ones.
 MAX_HITS = 20_000
 
-_SQL = Path(__file__).with_name("sql")
-MAKE_TOUCHED = load_sql(_SQL / "make_touched.sql")
-MAKE_TOUCHED_CLIENTS = load_sql(_SQL / "make_touched_clients.sql")
-TOUCH_NEW = load_sql(_SQL / "touch_new.sql")
-TOUCH_EARLIER = load_sql(_SQL / "touch_earlier.sql")
-TOUCH_CLIENTS = load_sql(_SQL / "touch_clients.sql")
-TITLES = load_sql(_SQL / "titles.sql")
-MARK_SESSIONS = load_sql(_SQL / "mark_sessions.sql")
-
 # Which rollups this version knows (a trigger refuses less). And rows are few beside the tables that they are joined
 # with by number, which the planner does not know of tables that grew since they were analysed.
-_FOR_THIS_TRANSACTION = """
+_TO_TOUCH = """
     select set_config('footfall.rollups', %s, true), set_config('enable_seqscan', 'off', true),
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
+# The temporary tables have as many rows on both sides, and are planned for before it is known how many: what loops or
+# sorts would be right for a few.
+_TO_COUNT = """
+    select set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
+           set_config('enable_nestloop', 'off', true), set_config('enable_sort', 'off', true),
+           set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 
 Pending = list[tuple[int, datetime.date, int]]
@@ -64,14 +61,14 @@ def prepare(connection: Connection) -> None:
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
-        connection.execute(MAKE_TOUCHED)
-        connection.execute(MAKE_TOUCHED_CLIENTS)
+        connection.execute(add.MAKE_TOUCHED)
 
 
-def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
+def refresh(connection: Connection, max_hits: int = MAX_HITS, crowd: int = add.CROWD) -> int | None:
     """Count waiting hits; how many, 0 when none wait; None while another process changes rollups.
 
-    The connection must have gone through ``prepare``. Raises ``psycopg.Error``; nothing is counted then.
+    ``crowd`` changes what it costs, never what is counted. The connection must have gone through ``prepare``. Raises
+    ``psycopg.Error``; nothing is counted then.
     """
     with connection.transaction():
         row = connection.execute("select pg_try_advisory_lock(%s)", [REFRESH_LOCK]).fetchone()
@@ -80,25 +77,27 @@ def refresh(connection: Connection, max_hits: int = MAX_HITS) -> int | None:
     try:
         # The lock is held before the snapshot is taken: what another refresh counted is seen as counted.
         with connection.transaction():
-            return _refresh(connection, max_hits)
+            return _refresh(connection, max_hits, crowd)
     finally:
         if not connection.closed:
             with connection.transaction():
                 connection.execute("select pg_advisory_unlock(%s)", [REFRESH_LOCK])
 
 
-def _refresh(connection: Connection, max_hits: int) -> int:
+def _refresh(connection: Connection, max_hits: int, crowd: int) -> int:
     pending: Pending = connection.execute(
         "select batch_id, day, hits from rollup_pending order by batch_id, site, day"
     ).fetchall()
     batches, days, hits = choose(pending, max_hits)
     if not batches:
         return 0
-    connection.execute(_FOR_THIS_TRANSACTION, [str(ROLLUPS_VERSION)])
-    connection.execute(TOUCH_NEW, {"days": days, "batches": batches})
-    connection.execute(TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
-    for statement in (TOUCH_CLIENTS, *ADD_STATEMENTS, TITLES, MARK_SESSIONS):
-        connection.execute(statement)
+    connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
+    connection.execute(add.TOUCH_NEW, {"days": days, "batches": batches})
+    connection.execute(add.TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
+    connection.execute(_TO_COUNT)
+    connection.execute(add.ADD, {"crowd": crowd})
+    connection.execute(add.TITLES)
+    connection.execute(add.MARK_SESSIONS)
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 
 import pytest
 
-from bench.__main__ import hits_wanted
 from bench.cpu import read_stat, tree_cpu_s
 from bench.figures import UNITS, Figures, percentile, readable
 from bench.load import BenchError, read_report
-from bench.paced import complete_status
-from bench.stages import view_delays_s
+from bench.settings import whole_number, whole_numbers
+from bench.steady import view_delays_s
 from bench.stored.timing import Timing, summary_of
-from bench.traffic import VISITORS, make_traffic
 
 
 @pytest.mark.parametrize(
@@ -51,16 +48,27 @@ def test_a_figure_of_stored_hits_says_how_many_there_were(hits: int, name: str) 
     assert f"panel_ms_p95_at_{name}" in figures.as_json()
 
 
-def test_settings_are_numbers_of_hits_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BENCH_STORED_HITS", raising=False)
-    assert hits_wanted("BENCH_STORED_HITS") == 10_000_000
-    for text in ("0", "30000000"):
-        monkeypatch.setenv("BENCH_STORED_HITS", text)
-        assert hits_wanted("BENCH_STORED_HITS") == int(text)
-    for text in ("-1", "many", "9"):
-        monkeypatch.setenv("BENCH_STORED_HITS", text)
-        with pytest.raises(BenchError, match="BENCH_STORED_HITS"):
-            hits_wanted("BENCH_STORED_HITS")
+def test_a_setting_is_a_number_from_the_least_up_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_HITS", raising=False)
+    assert whole_number("BENCH_HITS", 200_000, 4_000, or_none=True) == 200_000
+    for text in ("0", "4000", "30000000"):
+        monkeypatch.setenv("BENCH_HITS", text)
+        assert whole_number("BENCH_HITS", 200_000, 4_000, or_none=True) == int(text)
+    for text in ("-1", "many", "9", "4e3"):
+        monkeypatch.setenv("BENCH_HITS", text)
+        with pytest.raises(BenchError, match=r"BENCH_HITS.*from 4000 up, or 0"):
+            whole_number("BENCH_HITS", 200_000, 4_000, or_none=True)
+    monkeypatch.setenv("BENCH_HITS", "0")
+    with pytest.raises(BenchError, match=r"from 1 up$"):
+        whole_number("BENCH_HITS", 5)
+
+
+def test_several_numbers_stand_in_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWTH_SITES", "40, 1,40")
+    assert whole_numbers("GROWTH_SITES", (3,)) == (1, 40)
+    monkeypatch.setenv("GROWTH_SITES", "40,")
+    with pytest.raises(BenchError, match="GROWTH_SITES"):
+        whole_numbers("GROWTH_SITES", (3,))
 
 
 def test_the_slowest_questions_are_named_and_those_without_rows() -> None:
@@ -90,44 +98,18 @@ def test_own_cpu_is_seen() -> None:
 
 
 def test_refused_hits_are_not_answered_ones() -> None:
-    load = read_report("report 1000 10 2 8500", 7.0, 7.5)
-    assert (load.answered, load.refused, load.broken, load.p99_ms, load.hits_per_s) == (990, 10, 2, 8.5, 1980)
-
-
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nGI", 200),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", 204),
-        (b"HTTP/1.1 200 OK\r\ncontent-length:  43\r\n\r\nGI", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", None),
-    ],
-)
-def test_an_answer_counts_once_it_is_complete(answer: bytes, status: int | None) -> None:
-    assert complete_status(answer) == status
+    load = read_report("report 1000 10 2 900 8500 21000", 7.0, 7.5, 1500)
+    assert (load.answered, load.refused, load.broken, load.hits_per_s) == (990, 10, 2, 1980)
+    assert (load.p50_ms, load.p99_ms, load.max_ms, load.late_ms) == (0.9, 8.5, 21.0, 1.5)
 
 
 def test_delays_are_those_of_the_nth_answer_to_the_view_saying_n() -> None:
-    answered, seen = [1.0, 2.0, 3.0, 9.0], [(2.5, 1), (4.0, 3)]
+    answered, seen = (1.0, 2.0, 3.0, 9.0), [(2.5, 1), (4.0, 3)]
     assert view_delays_s(answered, seen) == [1.5, 2.0, 1.0]  # the fourth was never shown
-    assert view_delays_s([5.0], [(4.0, 1)]) == [0.0]
+    assert view_delays_s((5.0,), [(4.0, 1)]) == [0.0]
 
 
 def test_percentile_is_one_of_the_values() -> None:
     assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
     with pytest.raises(ValueError, match="no values"):
         percentile([], 0.5)
-
-
-def test_traffic_is_the_same_for_the_same_part_and_another_s_visitors_are_others() -> None:
-    first, again, other = make_traffic(1), make_traffic(1), make_traffic(2)
-    assert first == again
-    assert len({*first.addresses, *other.addresses}) == 2 * VISITORS
-    hits = list(itertools.islice(first.requests(1, "localhost"), 100))
-    assert len(set(hits)) == 100
-    for hit in hits:
-        assert re.match(
-            rb"GET /a\.gif\?id=[0-9a-f-]{36}&screen=\S+&title=\S+ HTTP/1\.1\r\nHost: localhost\r\n", hit
-        )
-        assert hit.count(b"\r\n\r\n") == 1
-        assert hit.endswith(b"\r\n\r\n")

@@ -20,6 +20,7 @@ from bench.dataset.build import build
 from bench.dataset.cache import Cache
 from bench.dataset.day import shares_of
 from bench.dataset.server import running_postgres
+from bench.dataset.shape import World, sites_of
 from bench.figures import UNITS, Figures
 from bench.load import BenchError
 from bench.stored.questions import RANGES, READER, Question
@@ -76,7 +77,7 @@ def kept() -> Iterator[Kept]:
         assert not list(folder.glob("hits-*"))
         assert list(folder.glob(".made-*"))
         said: list[str] = []
-        with Cache(folder, said.append).borrowed(HITS):
+        with Cache(folder, said.append).borrowed(World(HITS)):
             assert not list(folder.glob(".made-*"))
         yield Kept(folder, said)
 
@@ -85,7 +86,7 @@ def kept() -> Iterator[Kept]:
 def url(kept: Kept) -> Iterator[str]:
     """A server on a copy."""
     with (
-        Cache(kept.folder, kept.said.append).borrowed(HITS) as (binaries, folder),
+        Cache(kept.folder, kept.said.append).borrowed(World(HITS)) as (binaries, folder),
         running_postgres(binaries, folder) as url,
     ):
         yield url
@@ -115,6 +116,15 @@ def test_the_days_share_all_hits() -> None:
         assert [share.day for share in shares] == shape.days()
         numbers = [number for share in shares for number in share.batches]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize(("sites", "pages"), [(1, 5_000), (2, 300), (3, 5_000), (40, 5_000), (3, 200_000)])
+def test_sites_share_sessions_and_pages(sites: int, pages: int) -> None:
+    found = sites_of(World(HITS, sites, pages))
+    assert [site.name for site in found][:2] == ["blog.example", "shop.example"][:sites]
+    assert len({site.name for site in found}) == sites
+    assert sum(site.share for site in found) == pytest.approx(1)
+    assert sum(site.pages for site in found) == pytest.approx(pages, rel=0.05)
 
 
 def test_a_data_set_is_made_once(kept: Kept, url: str) -> None:
@@ -196,7 +206,7 @@ def test_its_sessions_are_counted(connection: psycopg.Connection[Any]) -> None:
 def test_another_one_is_the_same(url: str, connection: psycopg.Connection[Any], tmp_path: Path) -> None:
     connection.execute("create database another")
     other = f"{url.rpartition('/')[0]}/another"
-    build(other, HITS, tmp_path, lambda _: None)
+    build(other, World(HITS), tmp_path, lambda _: None)
     with closing(psycopg.connect(other, autocommit=True)) as another:
         for name, statement in SUMS.items():
             assert one(another, statement) == one(connection, statement), name
@@ -213,7 +223,7 @@ def test_what_is_done_to_a_copy_is_not_done_to_the_data_set(
 
 def test_too_little_room_is_said_before_anything_is_made(tmp_path: Path) -> None:
     cache = Cache(tmp_path, lambda _: None)
-    with pytest.raises(BenchError, match="BENCH_STORED_HITS"), cache.borrowed(10**13):
+    with pytest.raises(BenchError, match="BENCH_STORED_HITS"), cache.borrowed(World(10**13)):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 

@@ -50,10 +50,11 @@ def test_a_container_can_write_to_nothing_but_its_volumes_and_tmp(name: str) -> 
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert all("size=" in mount for mount in service["tmpfs"])
-    assert "privileged" not in service and "cap_add" not in service
+    assert "privileged" not in service
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "https" else [])
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS - {"door"})
+@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOTS - {"door", "https"})
 def test_a_container_reads_its_own_passwords_only(name: str) -> None:
     mounts = [mount for mount in SERVICES[name]["volumes"] if mount.startswith("passwords")]
     assert mounts == [f"passwords-{name}:/keys/passwords:ro"]
@@ -106,15 +107,15 @@ def test_a_service_works_as_a_role_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_only_the_door_answers_other_machines(name: str) -> None:
+def test_only_the_door_and_the_proxy_answer_other_machines(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
-        assert (name == "door") != port.startswith("127.0.0.1:"), port
+        assert (name in ("door", "https")) != port.startswith("127.0.0.1:"), port
 
 
 def test_the_door_reaches_nobody_and_lends_its_socket_to_the_pixel_only() -> None:
     with_socket = {name for name, s in SERVICES.items() if any(m.startswith("door:") for m in s["volumes"])}
     assert with_socket == {"door", "pixel"}
-    assert [name for name, s in SERVICES.items() if "front" in s.get("networks", [])] == ["door"]
+    assert [name for name, s in SERVICES.items() if "front" in s.get("networks", [])] == ["door", "https"]
 
 
 def test_the_pixel_and_postgresql_share_no_network() -> None:
@@ -132,6 +133,47 @@ def test_a_service_is_watched_restarted_and_given_time_to_stop(name: str) -> Non
 @pytest.mark.parametrize("name", SERVICES)
 def test_logs_do_not_fill_the_disk(name: str) -> None:
     assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_the_proxy_is_there_only_when_it_is_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"https"}
+    assert SERVICES["https"]["networks"] == ["front"]
+    assert [mount for mount in SERVICES["https"]["volumes"] if "keys" in mount] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, {"HTTPS_HOST", "TRUSTED_PROXIES", "PIXEL_PORT"}),
+        ({"HTTPS_HOST": "pixel.example.com", "PIXEL_PORT": "127.0.0.1:8000"}, {"TRUSTED_PROXIES"}),
+        (
+            {"HTTPS_HOST": "a.example", "TRUSTED_PROXIES": "172.16.0.0/12", "PIXEL_PORT": "8000"},
+            {"PIXEL_PORT"},
+        ),
+    ],
+)
+def test_the_proxy_does_not_start_while_readers_would_look_like_one(
+    settings: dict[str, str], named: set[str]
+) -> None:
+    said = subprocess.run(
+        ["sh", ROOT / "proxy/start.sh"], env={"PATH": "/usr/bin:/bin"} | settings, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert said.returncode == 1
+    assert {line.partition(":")[0] for line in said.stderr.splitlines()[1:]} == named
+
+
+def test_what_operating_md_says_is_all_that_the_proxy_needs() -> None:
+    (block,) = re.findall(
+        r"```sh\n(COMPOSE_PROFILES=https\n.*?)```", (ROOT / "docs/operating.md").read_text(), re.S
+    )
+    settings = dict(line.split("=", 1) for line in block.splitlines())
+    said = subprocess.run(
+        [shutil.which("sh") or "sh", ROOT / "proxy/start.sh"], env={"PATH": ""} | settings, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 127, "it comes as far as starting a program that is not on this PATH"
+    assert "caddy" in said.stderr
 
 
 def test_two_stacks_fit_on_one_machine() -> None:
@@ -164,7 +206,8 @@ def test_a_setting_that_is_not_set_gets_the_catalogue_s_default() -> None:
 def test_grafana_gets_what_its_provisioning_asks_for() -> None:
     grafana = SERVICES["grafana"]
     given = {name.removesuffix("__FILE") for name in grafana["environment"]} | {"GF_PATHS_PROVISIONING"}
-    assert {s.name for s in CATALOGUE if s.group == "alerts"} <= given
+    alerts = [s for s in CATALOGUE if s.group == "alerts"]
+    assert {s.name for s in alerts} | {f"{s.name}_FILE" for s in alerts if s.secret} <= given
     for path in [*(ROOT / "grafana/provisioning").rglob("*.yml"), *(ROOT / "grafana/contact").glob("*.yml")]:
         lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert set(re.findall(r"\$\{?([A-Z_]+)", "\n".join(lines))) <= given, path

@@ -89,6 +89,7 @@ class Proxy:
     folder: Path
     pixel_port: int
     change: Callable[[str], str] = lambda text: text  # applied to the page's blocks, for counter-tests
+    blocks: str | None = None  # other ones than the page's, without a site of their own
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -102,9 +103,11 @@ class Proxy:
         (tag,) = (text for text in Guide("tag.md").blocks("html") if "/s/x.js" in text)
         tag = _replaced(tag, "https://blog.example", f"https://blog.example:{self.ports['https']}")
         (self.folder / "site/tagged.html").write_text(INDEX + tag)
-        text = self.change("\n".join(Guide("tag.md").blocks(self.name)))
+        page = "\n".join(Guide("tag.md").blocks(self.name))
+        text = self.change(page if self.blocks is None else self.blocks)
         text = _replaced(text, "127.0.0.1:8000", f"127.0.0.1:{self.pixel_port}")
-        text = _replaced(text, "/srv/blog", str(self.folder / "site"))
+        if self.blocks is None:
+            text = _replaced(text, "/srv/blog", str(self.folder / "site"))
         command = self._nginx(text) if self.name == "nginx" else self._caddy(text)
         environ = {**os.environ, "HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder / "data"),
                    "XDG_CONFIG_HOME": str(self.folder / "config")}  # fmt: skip
@@ -240,12 +243,16 @@ def write_certificate(folder: Path, host: str) -> tuple[Path, Path]:
 
 @contextlib.contextmanager
 def running(
-    name: str, folder: Path, pixel_port: int, change: Callable[[str], str] = lambda text: text
+    name: str,
+    folder: Path,
+    pixel_port: int,
+    change: Callable[[str], str] = lambda text: text,
+    blocks: str | None = None,
 ) -> Iterator[Proxy]:
     """A proxy with a new folder in this one, stopped at the end. Skips when the program is not there."""
     if shutil.which(name) is None:
         pytest.skip(f"no {name} on the PATH (Debian: nginx-light, caddy)")
-    proxy = Proxy(name, Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder)), pixel_port, change)
+    proxy = Proxy(name, Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder)), pixel_port, change, blocks)
     try:
         proxy.start()
         yield proxy

@@ -396,3 +396,28 @@ def test_the_search_finds_what_is_there(name: str, kind: str, folder: Path) -> N
     with running(name, folder, nobody, change) as proxy:
         send_canaries(proxy)
     assert set(found_in(proxy.written())) >= {"127.0.0.2", "127.0.0.3", "canary-page"}
+
+
+# The proxy of docker-compose's profile `https` ----------------------------------------------------------------
+
+CADDYFILE = Path(__file__).resolve().parents[2] / "proxy/Caddyfile"
+
+
+def test_the_proxy_of_compose_hands_over_the_address_and_keeps_nobody(
+    pixel: Stack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_HOST", ", ".join(("pixel.example.com", "blog.example")))
+    text = CADDYFILE.read_text().replace("door:8000", "127.0.0.1:8000")
+    text = text[text.index("{\n") :].replace("127.0.0.1:2020", f"127.0.0.1:{free_ports(1)[0]}")
+    page = new_page()
+    with running("caddy", folder, port_of(pixel), blocks=text) as proxy:
+        for client in (*CLIENTS, *CLIENTS):
+            answer = hit(
+                proxy, "pixel.example.com", "/a", page, client, ("X-Forwarded-For", LIE), agent=CANARY
+            )
+            assert (answer.status, answer.headers["x-footfall"]) == (204, "accepted")
+            send_bad_requests(proxy, "pixel.example.com", "/a", client)
+        found = rows(pixel, page, 4)
+    assert sorted(country for country, _, _ in found) == ["DE", "DE", "FR", "FR"]
+    assert len({session for _, session, _ in found}) == 2
+    assert found_in(proxy.written()) == {}

@@ -44,7 +44,7 @@ def hits_commit(where: Direction) -> Step:
     """The COMMIT of the hits, not of the numbers that they have in common."""
 
     def step(wires: Wires, begin: Callable[[], None]) -> None:
-        inserted = wires.postgres.trap(b"enricher: insert_hits", "answer", "hold")
+        inserted = wires.postgres.trap(b"enricher: book_hits", "answer", "hold")
         begin()
         reached(inserted)
         trap = wires.postgres.trap(b"COMMIT", where, "hold", after=inserted)
@@ -68,9 +68,9 @@ STEPS: dict[str, tuple[Step, bool]] = {
     # Answers without an entry are shorter.
     "in the middle of the answer to its read": (on("redis", b"XREADGROUP", "answer", 1_000), False),
     "before the groups are taken": (on("postgres", b"enricher: claim_groups", "request"), False),
-    "in the middle of the COPY": (on("postgres", b"copy staging", "request", 5_000), False),
-    "before the insert": (on("postgres", b"enricher: insert_hits", "request"), False),
-    "between insert and commit": (hits_commit("request"), False),
+    "in the middle of the COPY": (on("postgres", b"copy stored_hits", "request", 5_000), False),
+    "before the ledger is booked": (on("postgres", b"enricher: book_hits", "request"), False),
+    "between ledger and commit": (hits_commit("request"), False),
     "between commit and its answer": (hits_commit("answer"), True),
     "between commit and acknowledgement": (on("redis", b"XACK", "request"), True),
     "between acknowledgement and its answer": (on("redis", b"XACK", "answer"), True),
@@ -102,7 +102,7 @@ def test_an_enricher_killed_at_any_step_stores_each_hit_once(
 def test_a_copy_that_is_cut_in_the_middle_is_done_again(
     bench: Bench, database: Database, wires: Wires, after_bytes: int
 ) -> None:
-    trap = wires.postgres.trap(b"copy staging", "request", "cut", after_bytes)
+    trap = wires.postgres.trap(b"copy stored_hits", "request", "cut", after_bytes)
     consumer = bench.consumer()
     consumer._connect = lambda: connect(wires.settings, "enricher")
     put(bench)

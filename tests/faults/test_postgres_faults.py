@@ -60,7 +60,7 @@ def is_held_up(eye: Any) -> bool:
     """Whether an enricher waits for a lock with its insert: of a row, or of a table."""
     sql = (
         "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-        " and application_name = 'footfall enricher' and query like '%%insert_hits%%'"
+        " and application_name = 'footfall enricher' and query like '%%book_hits%%'"
     )
     return poll(lambda: eye.execute(sql, []).fetchone() is not None, WITHIN_S)
 

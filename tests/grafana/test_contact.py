@@ -81,10 +81,39 @@ def test_mail_goes_by_the_server_that_is_set_and_the_password_stays_whole(tmp_pa
     assert "GF_SMTP_ENABLED" not in start(tmp_path, **HOOK).stdout
 
 
+def test_links_begin_with_the_address_that_is_set(tmp_path: Path) -> None:
+    usual = {"GF_SERVER_ROOT_URL": "http://localhost:3000/"}
+    public = {"GRAFANA_PUBLIC_URL": "https://stats.blog.example/grafana"}
+    for settings, wanted in (
+        (usual | {"GRAFANA_PUBLIC_URL": ""}, "http://localhost:3000/"),
+        (usual | public, "https://stats.blog.example/grafana"),
+    ):
+        assert f"GF_SERVER_ROOT_URL={wanted}" in start(tmp_path, **settings).stdout.splitlines()
+    assert "GF_SERVER_ROOT_URL" not in start(tmp_path).stdout
+
+
 def test_mail_without_a_server_is_an_error_that_says_so(tmp_path: Path) -> None:
     answer = start(tmp_path, ALERT_EMAIL="me@blog.example")
     assert answer.returncode == 1
     assert answer.stderr == "ALERT_EMAIL: wants ALERT_SMTP_HOST with it\n"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    for name in ("ALERT_SMTP_PASSWORD", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_TOKEN"):
+        secret = tmp_path / name
+        secret.write_text(f"https://{name}.example/$(id) \"a b'${{PATH}}\n")
+        said = start(tmp_path, **{f"{name}_FILE": str(secret), name: ""}).stdout.splitlines()
+        assert f"{name}={secret.read_text().strip()}" in said
+        assert f"{name}=set" in start(tmp_path, **{f"{name}_FILE": "/nowhere", name: "set"}).stdout
+    assert given(tmp_path) == set()
+    start(tmp_path, ALERT_WEBHOOK_URL_FILE=str(tmp_path / "ALERT_WEBHOOK_URL"))
+    assert given(tmp_path) == {"webhook", "policy"}
+
+
+def test_a_secret_s_file_that_cannot_be_read_is_an_error_that_says_so(tmp_path: Path) -> None:
+    answer = start(tmp_path, **HOOK, ALERT_WEBHOOK_TOKEN_FILE=str(tmp_path / "none"))
+    assert answer.returncode == 1
+    assert answer.stderr == f"ALERT_WEBHOOK_TOKEN: cannot read the file {tmp_path / 'none'}\n"
 
 
 def test_the_files_name_one_contact_point_and_two_ways_to_it() -> None:
@@ -97,6 +126,12 @@ def test_the_files_name_one_contact_point_and_two_ways_to_it() -> None:
         assert files[f"no-{kind}"]["deleteContactPoints"] == [{"orgId": 1, "uid": receiver["uid"]}]
         # Every other form than $NAME spoils an address that contains a $.
         assert re.search(rf"{re.escape(setting)}$", (CONTACT / f"{kind}.yml").read_text(), re.MULTILINE)
+    # Of what Grafana keeps as a secret: viewers read every other setting.
+    assert re.search(
+        r"authorization_credentials: \$ALERT_WEBHOOK_TOKEN$",
+        (CONTACT / "webhook.yml").read_text(),
+        re.MULTILINE,
+    )
     [policy] = files["policy"]["policies"]
     assert policy["group_by"] == ["alertname", "site"]
     assert policy["repeat_interval"] == "12h"

@@ -376,6 +376,44 @@ def test_what_is_not_shown_of_many_sources_is_said(database: Database) -> None:
     assert sum(row["pageviews"] for row in rows if not row["label"].startswith("↳")) == len(many)
 
 
+def test_a_page_stands_once_under_its_source_by_the_first_of_its_referrers(database: Database) -> None:
+    led = {("a", "/x"): 5, ("b", "/x"): 3, ("c", "/x"): 1, ("b", "/y"): 6,
+           ("a", "/1"): 3, ("a", "/2"): 2, ("b", "/3"): 1, ("c", "/4"): 1}  # fmt: skip
+    visits = [
+        {"path": path, "source": "Reader", "channel": "Social", "referrer": f"https://www.{name}.example/{name}"}
+        for (name, path), times in led.items() for _ in range(times)
+    ]  # fmt: skip
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit(n, 10, str(n), **visit) for n, visit in enumerate(visits)])
+    rows = shown(database, "overview", NESTED).rows
+    assert [(row["label"], row["referrer"], row["pageviews"], row["address"]) for row in rows] == [
+        ("Reader", "\N{ZERO WIDTH SPACE}", sum(led.values()), "about:blank"),
+        ("↳ /x", "a.example/a + 2 more", 9, "https://www.a.example/a"),
+        ("↳ /y", "b.example/b", 6, "https://www.b.example/b"),
+        ("↳ /1", "a.example/a", 3, "https://www.a.example/a"),
+        ("↳ /2", "a.example/a", 2, "https://www.a.example/a"),
+        ("↳ … others", "\N{ZERO WIDTH SPACE}", 2, "about:blank"),
+    ]
+
+
+def test_the_last_hit_of_an_installation_whose_minutes_were_not_kept(database: Database) -> None:
+    def says() -> list[Any]:
+        return [row["last_hit"] for row in shown(database, "overview", "Last hit").rows]
+
+    def ago(**span: float) -> datetime:
+        return (datetime.now(UTC) - timedelta(**span)).astimezone(ZONE)
+
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [make_hit_at(1, ago(hours=5), "a")])
+        assert says() == ["5 h ago"]
+        connection.execute("delete from ingest_minutes")
+        assert says() in (["5 h ago"], ["6 h ago"]), "the beginning of its hour"
+        store(connection, [make_hit_at(2, ago(seconds=3), "bot", is_bot=True)])
+        assert re.fullmatch(r"\d+ s ago", *says())
+
+
 def test_a_referrer_is_a_link_only_where_it_is_a_web_address(filled: Database) -> None:
     rows = shown(filled, "sources", "Referrers and the pages they led to").rows
     links = {row["source"]: (row["referrer"], row["referrer_address"]) for row in rows}

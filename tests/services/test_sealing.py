@@ -46,7 +46,8 @@ def session_of(
     agent: str = "Firefox",
     now: datetime.datetime = NOW,
 ) -> uuid.UUID | None:
-    return keys.session_id(day, site, address, agent, now)
+    found = keys.session_id(day, site, address, agent, now)
+    return found and uuid.UUID(bytes=found)
 
 
 # Files ----------------------------------------------------------------------------------------------------------

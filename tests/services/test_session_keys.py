@@ -43,7 +43,8 @@ def make_sessions(folder: Path, zone: str = "UTC") -> SessionKeys:
 
 
 def session_of(keys: SessionKeys, day: str = DAY, now: datetime.datetime = NOW) -> uuid.UUID | None:
-    return keys.session_id(day, "blog.example", "203.0.113.7", "Firefox", now)
+    found = keys.session_id(day, "blog.example", "203.0.113.7", "Firefox", now)
+    return found and uuid.UUID(bytes=found)
 
 
 # The key is drawn once ------------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ IN_HEADERS = {
 }
 
 
-def person_of(address: str, user_agent: str, keys: SessionKeys, folder: Path) -> uuid.UUID | None:
+def person_of(address: str, user_agent: str, keys: SessionKeys, folder: Path) -> bytes | None:
     """The session of a request: what the pixel makes of it, over the stream's codec."""
     settings = make_settings(SITES="blog.example")
     collector = Collector(settings, DayClock(ZoneInfo("UTC")).day_of, HitIds().make)

@@ -55,10 +55,12 @@ MISTAKES = {
     "POSTGRES_PORT": ("x",),
     "REDIS_PORT": ("0",),
     "GRAFANA_PORT": ("-3",),
+    "GRAFANA_PUBLIC_URL": ("stats.blog.example", "ftp://stats.blog.example/"),
     "ALERT_EMAIL": ("me", "me@", "a@b.example b@b.example", "Me <me@b.example>"),
     "ALERT_EMAIL_FROM": ("me", "a@b.example, b@b.example"),
     "ALERT_SMTP_HOST": ("mail.example.com", "smtp://mail.example.com:25", "mail.example.com:"),
     "ALERT_WEBHOOK_URL": ("hook.example", "ftp://hook.example/", "file:///etc/passwd"),
+    "ALERT_WEBHOOK_TOKEN": ("Bearer abc", "é"),
     "MAX_DELIVERIES": ("0", "1001"),
     "MAX_DEAD_LETTER_PERCENT": ("-1", "101"),
     "MAX_STREAM_ENTRIES": ("0", "x"),
@@ -213,6 +215,7 @@ def test_the_secrets_are_known() -> None:
         "DATABASE_PASSWORD",
         "ALERT_SMTP_PASSWORD",
         "ALERT_WEBHOOK_URL",
+        "ALERT_WEBHOOK_TOKEN",
     ]
 
 

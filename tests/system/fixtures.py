@@ -45,4 +45,8 @@ def grafana_stack(make_stack: Callable[..., Stack]) -> Stack:
     """A stack with a Grafana, where there is one, that tells its alerts to a webhook."""
     if not (shutil.which("grafana") or shutil.which("grafana-server")):
         pytest.skip("no program `grafana` on PATH")
-    return make_stack(ALERT_WEBHOOK_URL="http://127.0.0.1:9/a$b")
+    return make_stack(
+        ALERT_WEBHOOK_URL="http://127.0.0.1:9/a$b",
+        ALERT_WEBHOOK_TOKEN="s3cret$c",
+        GRAFANA_PUBLIC_URL="https://stats.example/g",
+    )

@@ -82,6 +82,11 @@ def test_each_site_is_an_alert_of_its_own_with_its_figures(grafana_stack: Stack)
     assert quiet["usual"][0][1] >= 6000
 
 
+def test_links_begin_with_the_address_that_the_settings_name(grafana_stack: Stack) -> None:
+    settings = asked(grafana_stack, "/api/frontend/settings")
+    assert settings["appUrl"] == "https://stats.example/g/"
+
+
 def test_no_row_is_no_alert(grafana_stack: Stack) -> None:
     assert evaluated(grafana_stack, "footfall-missing")["fires"] == []
 
@@ -92,5 +97,7 @@ def test_grafana_tells_whom_the_settings_name(grafana_stack: Stack) -> None:
     assert {uid: settings["url"] for uid, settings in ours.items()} == {
         "footfall-webhook": "http://127.0.0.1:9/a$b"
     }
+    assert ours["footfall-webhook"]["authorization_credentials"] == "[REDACTED]"
+    assert "s3cret" not in json.dumps(asked(grafana_stack, "/api/alertmanager/grafana/config/api/v1/alerts"))
     policy = asked(grafana_stack, "/api/v1/provisioning/policies")
     assert (policy["receiver"], policy["repeat_interval"]) == ("Footfall", "12h")

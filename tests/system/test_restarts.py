@@ -57,6 +57,11 @@ def audit(stack: Stack, load: Load) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def warnings(stack: Stack) -> str:
+    """What the services said beside the usual: why a hit was refused stands there."""
+    return "\n".join(line for line in stack.log.read_text().splitlines() if '"level": "warning"' in line)
+
+
 def port_of(stack: Stack) -> int:
     return int(stack.environ["PIXEL_PORT"])
 
@@ -79,7 +84,7 @@ def test_a_pixel_that_is_told_to_stop_answers_what_it_has_and_nobody_is_refused(
         idle = socket_that_was_answered(restarted)
         for _ in range(2):
             restart(restarted, signal.SIGTERM, load)
-    assert (load.refused, load.cut) == ([], [])
+    assert (load.refused, load.cut) == ([], []), warnings(restarted)
     assert idle.recv(1) == b"", "an orderly end"
     idle.close()
     audit(restarted, load)
@@ -88,7 +93,7 @@ def test_a_pixel_that_is_told_to_stop_answers_what_it_has_and_nobody_is_refused(
 def test_a_killed_pixel_cuts_only_what_it_had_accepted_and_nobody_is_refused(restarted: Stack) -> None:
     with Load(port_of(restarted)) as load:
         kills = [restart(restarted, signal.SIGKILL, load) for _ in range(2)]
-    assert load.refused == []
+    assert load.refused == [], warnings(restarted)
     # Who came while there was no pixel waited, and was answered by the next one.
     waited = [
         c for c in load.cut if not any(c.connected_at < kill + DYING_S and kill < c.at for kill in kills)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -27,7 +28,7 @@ def owner(database: Database) -> Iterator[psycopg.Connection[Any]]:
 
 
 def annotate(owner: psycopg.Connection[Any], *arguments: str) -> list[str]:
-    return list(answer(request_of(arguments), owner))
+    return list(answer(request_of(dict(a.split("=", 1) for a in arguments)), owner))
 
 
 def rows(owner: psycopg.Connection[Any]) -> list[Any]:
@@ -69,8 +70,7 @@ def test_a_note_without_a_time_is_of_now(owner: psycopg.Connection[Any]) -> None
     [
         (["AT=2026-11-22"], "make annotate TEXT="),
         (["TEXT=x", "DROP=1"], "make annotate TEXT="),
-        (["TXT=x"], "make annotate TEXT="),
-        (["x"], "make annotate TEXT="),
+        (["TEXT=\udcff"], "TEXT: it is not UTF-8"),
         (["TEXT=" + "x" * 501], "TEXT: at most 500"),
         (["TEXT= "], "make annotate TEXT="),
         (["TEXT=x", "AT=yesterday"], "AT: write a time as"),
@@ -109,12 +109,30 @@ def test_a_deploy_is_noted_and_goes_on_where_that_fails(owner: psycopg.Connectio
     assert "0123abcd" in note_statement("0123abcd")
 
 
+TEXTS = (
+    """it's "quoted" `id` ; exit 1 # é""",
+    "$(shell touch {mark}) $(error no) $$ $1 ${{HOME}} $(TEXT)",
+    """' ; touch {mark} ; '""",
+    "`touch {mark}` \\ \\n \\",
+    "first\n\ttouch {mark}\nlast",
+)
+
+
 @pytest.mark.system
-def test_make_annotate_takes_any_text_beside_a_running_stack(stack: Stack) -> None:
-    text = """it's "quoted" `id` ; exit 1 # é"""
+@pytest.mark.parametrize("text", TEXTS)
+def test_make_annotate_takes_any_text_beside_a_running_stack(stack: Stack, tmp_path: Path, text: str) -> None:
+    mark = tmp_path / "ran"
+    text = text.format(mark=mark)
     said = stack.make("annotate", f"TEXT={text}", "AT=2026-11-22").stdout
-    assert said.endswith(f"all sites: {text}\n")
     number = said.split()[0]
-    assert stack.query("select text from annotations where annotation_id = %s", int(number)) == [(text,)]
+    written = " ".join(text.split())
+    assert said.endswith(f"all sites: {written}\n")
+    assert stack.query("select text from annotations where annotation_id = %s", int(number)) == [(written,)]
     assert stack.make("annotate", f"DROP={number}").stdout == f"annotation {number} is gone\n"
+    assert not mark.exists()
+
+
+@pytest.mark.system
+def test_make_annotate_without_a_text_lists(stack: Stack) -> None:
+    assert stack.make("annotate", "TEXT=").stdout.startswith("no annotations; make annotate TEXT=")
     assert "make annotate TEXT=" in stack.make("annotate", "AT=x", check=False).stderr

@@ -17,7 +17,7 @@ LOST_ANSWERS = (
     (("enricher", "redis"), b"XREADGROUP"),
     (("enricher", "redis"), b"XACK"),
     (("enricher", "postgres"), b"COMMIT"),
-    (("enricher", "postgres"), b"copy staging"),
+    (("enricher", "postgres"), b"copy stored_hits"),
     (("rollup", "postgres"), b"COMMIT"),
 )
 Deed = Callable[[FaultProxy, random.Random], str]

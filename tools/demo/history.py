@@ -12,7 +12,8 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.rollup.feeds import Answer, Condition, read
+from services.rollup.feed_question import Answer, Condition
+from services.rollup.feeds import read
 from services.rollup.posts import page_of, put
 from services.rollup.refresh import prepare
 from services.settings import Settings

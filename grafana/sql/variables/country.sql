@@ -11,8 +11,9 @@ with days as materialized (
       and ('__all__' in ($site) or site in ($site))
     group by coalesce(country, 'XX')
 )
-select coalesce(c.flag || ' ' || c.name, case when found.country = 'XX' then 'Unknown' else found.country end) as __text,
-       found.country as __value
-from found
+select coalesce(c.flag || ' ' || c.name, replace(found.country, 'XX', 'Unknown'), 'No data yet') as __text,
+       coalesce(found.country, 'No data yet') as __value
+from (select) as always
+left join found on true
 left join countries c on c.country = found.country
 order by found.pageviews desc, found.country

@@ -12,9 +12,13 @@ with days as materialized (
     group by page_id
     order by pageviews desc, page_id
     limit 500
+), named as (
+    select p.host || p.path as page, sum(found.pageviews) as pageviews
+    from found
+    join pages p using (page_id)
+    group by p.host || p.path
 )
-select p.host || p.path as page
-from found
-join pages p using (page_id)
-group by p.host || p.path
-order by sum(found.pageviews) desc, page
+select coalesce(page, 'No data yet') as page
+from (select) as always
+left join named on true
+order by named.pageviews desc, named.page

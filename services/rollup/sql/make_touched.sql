@@ -1,29 +1,23 @@
 -- rollup: make_touched
 -- The hits that one refresh looks at; emptied at its end.
 create temporary table if not exists touched (
-    is_new boolean not null,
+    n integer not null,  -- of new hits from 1, of earlier ones 0
+    day date not null,
+    site_id integer not null,
+    page_id integer not null,
+    origin_id integer not null,
+    client_id integer not null,
+    hour_starts_at timestamptz not null,
+    session_id uuid,
     is_pageview boolean not null,
     is_event boolean not null,
     is_bot boolean not null,
     is_me boolean not null,
-    status smallint not null,
-    day date not null,
-    received_at timestamptz not null,
-    hour_starts_at timestamptz not null,
-    hit_id uuid not null,
-    session_id uuid,
-    site_id integer not null,
-    page_id integer not null,
-    title_id integer not null,
-    client_id integer not null,
-    referrer_id integer not null,
+    status smallint,
+    title_id integer,
+    received_at timestamptz,
+    hit_id uuid,
     -- Grouped by bytes: a quarter of the cost of a language's order.
-    source text collate "C",
-    source_detail text collate "C",
-    channel text collate "C" not null,
-    utm_source text collate "C",
-    utm_medium text collate "C",
-    utm_campaign text collate "C",
     event text collate "C",
     props jsonb
 ) on commit delete rows

@@ -3,7 +3,11 @@
 insert into rollup_titles as t (page_id, title_id, received_at, hit_id)
 select distinct on (page_id) page_id, title_id, received_at, hit_id
 from touched
-where is_new and is_pageview and title_id > 0
+where n > 0 and is_pageview and title_id > 0
+  -- Few are sorted.
+  and (page_id, received_at) in (
+      select page_id, max(received_at) from touched where n > 0 and is_pageview and title_id > 0 group by page_id
+  )
 order by page_id, received_at desc, hit_id desc
 on conflict (page_id) do update
 set title_id = excluded.title_id, received_at = excluded.received_at, hit_id = excluded.hit_id

@@ -23,3 +23,9 @@ def bench(settings: Settings) -> Iterator[Bench]:
     made = Bench(settings)
     yield made
     made.close()
+
+
+@pytest.fixture
+def database_role() -> str:
+    """With the rights of the deployed one, and no more."""
+    return "footfall_enricher"

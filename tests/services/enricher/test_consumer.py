@@ -329,9 +329,15 @@ def test_a_redis_that_cuts_its_connections_loses_nothing(bench: Bench, database:
         if number % 10 == 0:
             assert poll(lambda: bench.redis.client_kill_filter(_type="normal", skipme=True) > 0, 5)
     assert poll(lambda: bench.waiting() == 0, 20)
+
+    def cut_again() -> bool:
+        """Between two commands a cut is mended unseen; while the enricher waits for hits it is not."""
+        bench.redis.client_kill_filter(_type="normal", skipme=True)
+        return bool(bench.metrics.retries.labels("redis")._value.get())
+
+    assert poll(cut_again, 10)
     running.stop()
     assert ledger(database) == (59, 59, 0, 0)
-    assert bench.metrics.retries.labels("redis")._value.get() >= 1
 
 
 def test_a_stream_that_was_lost_is_begun_anew(bench: Bench, database: Database) -> None:
@@ -359,7 +365,7 @@ def test_an_entry_that_kills_the_enricher_is_buried_in_the_end(bench: Bench, dat
     hand_out(bench, 6)
     for _ in range(6):  # each time it is noted first, and then the process dies
         with bench.connect() as connection:
-            module.Store(connection).count_attempt(bench.redis.xrange(STREAM)[0][0].decode())
+            module.Store(connection).notes.count_attempt(bench.redis.xrange(STREAM)[0][0].decode())
     bench.put(bench.group(raw_hits(3), seq=2))
     bench.drain(bench.consumer())
     assert ledger(database) == (3, 1, 0, 2)

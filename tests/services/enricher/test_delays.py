@@ -105,3 +105,17 @@ def test_hits_of_the_past_are_neither(bench: Bench, store: Store, database: Data
     written = store.write(bench.works(bench.group([hit(1, 48 * HOUR, anonymous=True)], one_off_key=key)))
     assert written.stored == 1
     assert late(database) == rows(database, "select from ingest_minutes") == []
+
+
+def test_hits_of_the_past_among_live_ones_are_left_out_one_by_one(
+    bench: Bench, store: Store, database: Database
+) -> None:
+    key = f"{time.strftime('%Y%m%d%H', time.gmtime())}-{'0a' * 8}"
+    past = bench.group([hit(1, 48 * HOUR, anonymous=True)], one_off_key=key)
+    live = hit(2, HOUR)
+    assert store.write(bench.works(past, bench.group([live, hit(3, 1)], seq=2))).stored == 3
+    assert late(database) == [(hour_of(live), SITE, 1)]
+    hits, mean_s, longest_s = minutes(database)
+    assert hits == 2
+    assert abs(mean_s - HOUR / 2) < SLACK_MS / 1000
+    assert abs(longest_s - HOUR) < SLACK_MS / 1000

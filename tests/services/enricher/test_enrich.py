@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import re
-import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -21,7 +20,7 @@ from services.enricher.enrich import CannotEnrich, Enricher
 from services.enricher.sources import sources_of
 from services.hit import Hit, RawHit
 from services.session_keys import SessionKeys
-from tests.make import ADDRESS, DAY, NOW, NOW_US, USER_AGENT, make_raw_hit, make_settings
+from tests.make import ADDRESS, DAY, NOW, NOW_US, USER_AGENT, make_raw_hit, make_settings, number_to_id
 from tests.strategies import raw_hits, texts
 
 AGENTS = Agents()
@@ -43,6 +42,7 @@ def make_enricher(folder: Path | None = None, **environ: str) -> Enricher:
 
 
 PLAIN = make_enricher()
+FORGETFUL_SOURCES = sources_of(make_settings())
 
 
 def enrich(enricher: Enricher = PLAIN, **differing: Any) -> Hit:
@@ -60,7 +60,7 @@ def test_a_row_has_what_the_raw_hit_says(tmp_path: Path) -> None:
         DAY, "blog.example", ADDRESS, USER_AGENT, NOW
     )  # type: ignore[arg-type]
     assert hit == Hit(
-        hit_id=uuid.UUID(int=7), received_at=NOW, day=NOW.date(), site="blog.example", host="www.blog.example",
+        hit_id=number_to_id(7), received_at_us=NOW_US, day=NOW.date(), site="blog.example", host="www.blog.example",
         path="/päge", query="utm_source=hn&utm_medium=Post&page=2", title="A page", event="signup",
         props='{"plan":"pro","n":1}', status=200, referrer="https://x.example/1?ref=c", source="Hacker News",
         source_detail=None, channel="Campaign", link_tag=None, utm_source="hn", utm_medium="Post",
@@ -371,7 +371,51 @@ def test_the_memory_is_bounded_and_gives_the_same(monkeypatch: pytest.MonkeyPatc
             hit = enrich(enricher, url=url, referrer=referrer)
             assert (hit.path, hit.referrer) == (f"/{number}", referrer)
     assert len(enricher._pages) <= 10
-    assert len(enricher._referrers) <= 10
+    assert len(enricher._origins) <= 10
+
+
+_sites = st.sampled_from(["blog.example", "shop.example"])
+_queries = st.sampled_from(
+    ["", "?utm_source=a&utm_medium=b", "?utm_campaign=c&utm_term=d&utm_content=e", "?gclid=1"]
+)
+_senders = st.sampled_from(
+    ["", "https://www.google.com/", "https://blog.example/0", "https://shop.example/?ref=f"]
+)
+
+
+@given(
+    hits=st.lists(
+        st.builds(
+            lambda hit, site, number, query, referrer: msgspec.structs.replace(
+                hit, site=site, url=f"https://{site}/{number}{query}", referrer=referrer
+            ),
+            raw_hits, _sites, st.integers(0, 2), _queries, _senders,
+        ),
+        max_size=20,
+    )
+)  # fmt: skip
+def test_what_is_remembered_gives_the_row_that_reading_it_gives(hits: list[RawHit]) -> None:
+    settings = make_settings()
+    for raw in hits:
+        forgetful = Enricher(settings, AGENTS, FORGETFUL_SOURCES, {ADDRESS: "DE"}.get, NoSessions())
+        FORGETFUL_SOURCES._known.clear()
+        assert PLAIN.enrich(raw, NOW) == forgetful.enrich(raw, NOW)
+
+
+def test_each_part_of_a_row_stands_where_the_row_has_it() -> None:
+    """They are given to it by place."""
+    agent = "Feedly/1.0 (+https://www.feedly.com/fetcher.html; 7 subscribers)"
+    query = "utm_source=a&utm_medium=b&utm_campaign=c&utm_term=d&utm_content=e"
+    url, referrer = f"https://blog.example/p?{query}&gclid=1", "https://www.google.com/"
+    hit = enrich(url=url, referrer=referrer, user_agent=agent, language="de-CH", screen="1920x1080")
+    utm = (hit.utm_source, hit.utm_medium, hit.utm_campaign, hit.utm_term, hit.utm_content)
+    assert (utm, hit.query, hit.link_tag, hit.referrer) == (tuple("abcde"), query, "gclid", referrer)
+    assert (hit.country, hit.language, hit.screen) == ("DE", "de-CH", "1920x1080")
+    bot, person = AGENTS.agent_of(agent), AGENTS.agent_of(USER_AGENT)
+    assert (bot.is_bot, bot.bot_name, bot.bot_class, bot.subscribers) == (True, "Feedly", "feed", 7)
+    for known, row in ((bot, hit), (person, enrich())):
+        assert {name: getattr(row, name) for name in known._fields} == known._asdict()
+    assert module._Origin._fields == Hit.__struct_fields__[8:19]
 
 
 @given(raw=raw_hits, url=texts, referrer=texts)
@@ -382,9 +426,5 @@ def test_any_raw_hit_is_a_row_or_cannot_be_for_its_url(raw: RawHit, url: str, re
     except CannotEnrich as error:
         assert str(error) == "url"
         return
-    assert hit.received_at.timestamp() * 1e6 == pytest.approx(raw.received_at_us, abs=1_000)
+    assert (hit.hit_id, hit.received_at_us) == (raw.hit_id, raw.received_at_us)
     assert re.fullmatch(r"[a-z0-9_.:-]+", hit.host)
-
-
-def test_microseconds_survive() -> None:
-    assert enrich(received_at_us=NOW_US + 123_457).received_at.microsecond == 123_457

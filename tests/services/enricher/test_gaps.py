@@ -111,11 +111,11 @@ def test_what_nobody_has_looked_at_is_no_gap(bench: Bench, looked: Database) -> 
 
 def test_the_enricher_notes_how_long_the_oldest_entry_has_waited(bench: Bench, database: Database) -> None:
     consumer = bench.consumer()
-    consumer._open_store().note_stream(consumer._stream.look())
+    consumer._open_store().notes.note_stream(consumer._stream.look())
     assert rows(database, "select oldest_at from stream_look") == [None]
     bench.put(beat(bench, -60, 0))
     bench.redis.xadd("footfall:hits", {FIELD: b"x"})
-    consumer._open_store().note_stream(consumer._stream.look())
+    consumer._open_store().notes.note_stream(consumer._stream.look())
     [oldest_at] = rows(database, "select oldest_at from stream_look")
     assert abs(oldest_at - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(minutes=1)
 

@@ -56,7 +56,7 @@ def raw_hits(number: int, **differing: Any) -> list[Any]:
 def look(bench: Bench) -> None:
     """As an enricher does every 5 s."""
     consumer = bench.consumer("looking")
-    consumer._open_store().note_stream(consumer._stream.look())
+    consumer._open_store().notes.note_stream(consumer._stream.look())
     consumer.close()
 
 

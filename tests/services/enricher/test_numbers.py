@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 from services.database import connect
 from services.enricher import numbers
-from services.enricher.numbers import TABLES, Numbers
+from services.enricher.numbers import PAGES, TABLES, Numbers
 from services.hit import Hit
 from services.settings import Settings
 from tests.conftest import Database
@@ -107,12 +107,12 @@ def test_a_number_is_marked_with_the_newest_day_that_has_it(connection: psycopg.
     assert marks(connection) == {table.name: {LATER} for table in TABLES}, "a late hit does not make it older"
 
 
-def test_what_is_known_uses_no_number_up(connection: psycopg.Connection[Any]) -> None:
+def test_what_is_known_uses_no_number_up(connection: psycopg.Connection[Any], database: Database) -> None:
     for day in range(20):
         Numbers(connection).of(rows(make_hit(title="T", day=DAY + datetime.timedelta(days=day))))
     found = Numbers(connection).of(rows(make_hit(title="U", path="/b", browser="X", referrer="r")))
-    with connection.transaction():
-        used = connection.execute("select last_value from titles_title_id_seq").fetchone()
+    with database.connect() as owner:
+        used = owner.execute("select last_value from titles_title_id_seq").fetchone()
     assert used
     assert used[0] <= found[0][2]
 
@@ -153,7 +153,7 @@ def test_a_cache_that_is_full_starts_again(
     hits = [make_hit(path=f"/{n}", title=f"T{n}") for n in range(40)]
     one_by_one = [known.of(rows(hit))[0] for hit in hits]
     assert known.of(rows(*hits)) == one_by_one
-    assert len(known._pages) <= 50
+    assert len(known._known[PAGES]) <= 50
 
 
 @pytest.mark.parametrize("text", ["nul \0", "half \ud83d"])
@@ -164,3 +164,4 @@ def test_a_text_that_postgresql_refuses_fails_and_the_next_one_goes_on(
     with pytest.raises((psycopg.DataError, UnicodeEncodeError)):
         known.of(rows(make_hit(title=text)))
     assert len(known.of(rows(make_hit(title="T")))) == 1
+    assert known.of(rows(make_hit(title="T"))) == Numbers(connection).of(rows(make_hit(title="T")))

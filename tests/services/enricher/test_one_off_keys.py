@@ -119,7 +119,7 @@ def test_what_the_maker_destroys_leaves_memory_and_is_nobody_s_key(both: Both) -
     keys, sessions = both
     name = keys.make(NOW)
 
-    def of() -> uuid.UUID | None:
+    def of() -> bytes | None:
         return sessions.session_id(EARLIER, "blog.example", "203.0.113.7", "Firefox", NOW, name)
 
     assert of() is not None

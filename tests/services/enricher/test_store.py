@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from services.enricher.store import Store, Written, is_bad_row
 from services.hit import LeftOut
 from tests.conftest import Database
-from tests.make import ADDRESS, DAY, SITE, USER_AGENT, make_hit, make_raw_hit
+from tests.make import ADDRESS, DAY, NOW_US, SITE, USER_AGENT, make_hit, make_raw_hit
 from tests.services.enricher.parts import Bench, ledger, rows, state
 from tests.strategies import examples
 
@@ -61,13 +61,19 @@ def test_every_column_is_stored_as_it_is(bench: Bench, store: Store, database: D
     raw = make_raw_hit(
         id=7, url="https://www.blog.example/p%C3%A4ge?utm_source=s&utm_medium=m&utm_campaign=c&utm_term=t&utm_content=o",
         title="Ä 💩", referrer="https://x.example/", event="signup", status=404, language="de", screen="1x2",
-        props={"text": "ä", "whole": 2**53, "half": 0.5, "yes": True}, is_me=True,
+        props={"text": "ä", "whole": 2**53, "half": 0.5, "yes": True}, is_me=True, received_at_us=NOW_US + 123_457,
     )  # fmt: skip
     [work] = bench.works(bench.group([raw]))
     store.write([work])
     [hit] = work.hits
     columns = hit.__struct_fields__
-    [row] = rows(database, f"select {', '.join(columns)} from hits")
+    as_a_hit_has_it = {
+        "hit_id": "uuid_send(hit_id)",
+        "session_id": "uuid_send(session_id)",
+        "received_at_us": "(extract(epoch from received_at) * 1000000)::bigint",
+    }
+    chosen = ", ".join(as_a_hit_has_it.get(name, name) for name in columns)
+    [row] = rows(database, f"select {chosen} from hits")
     for name, value in zip(columns, row, strict=True):
         expected = getattr(hit, name)
         assert value == (json.loads(expected) if name == "props" else expected), name
@@ -278,11 +284,15 @@ def test_only_a_refused_value_is_a_bad_row(error: psycopg.Error, bad: bool) -> N
 
 
 def test_attempts_are_counted_durably(bench: Bench, store: Store) -> None:
-    assert [store.count_attempt("1-0"), store.count_attempt("1-0"), store.count_attempt("2-0")] == [1, 2, 1]
+    assert [
+        store.notes.count_attempt("1-0"),
+        store.notes.count_attempt("1-0"),
+        store.notes.count_attempt("2-0"),
+    ] == [1, 2, 1]
     with bench.connect() as other:
-        assert Store(other).count_attempt("1-0") == 3
-    store.forget_attempts("1-0")
-    assert store.count_attempt("1-0") == 1
+        assert Store(other).notes.count_attempt("1-0") == 3
+    store.notes.forget_attempts("1-0")
+    assert store.notes.count_attempt("1-0") == 1
 
 
 @pytest.mark.parametrize("day", ["2025-10-18", "2025-12-31", "2026-02-28"])
@@ -350,6 +360,64 @@ def test_of_two_batches_with_the_same_groups_at_once_one_is_stored(bench: Bench,
         thread.join(30)
     assert problems == []
     assert ledger(database) == (118, 59, 59, 0)
+
+
+# Stored by somebody else ----------------------------------------------------------------------------------------
+
+
+def test_after_a_known_id_the_store_looks_first_until_none_is_known(
+    bench: Bench, store: Store, database: Database
+) -> None:
+    numbers = iter(range(1, 100))
+
+    def failed_copies(*ids: int) -> int:
+        before = rows(database, "select last_value from hits_batch_id_seq")[0]
+        store.write(bench.works(bench.group(raw_hits(*ids), seq=next(numbers))))
+        return int(rows(database, "select last_value from hits_batch_id_seq")[0]) - before - 1
+
+    failed_copies(0)
+    batches = ([1, 2], [2, 3], [3, 4], [5], [6], [6])
+    assert [failed_copies(*ids) for ids in batches] == [0, 1, 0, 0, 0, 1]
+    assert ledger(database) == (10, 7, 3, 0)
+
+
+def test_two_enrichers_with_the_same_ids_in_other_groups_store_each_once(
+    bench: Bench, database: Database
+) -> None:
+    """Each id is in a batch of both at once, on two days, in opposite orders: no deadlock, no hit twice."""
+    problems: list[BaseException] = []
+    stored: list[int] = []
+    ready = threading.Barrier(2)
+
+    def write(pixel: int, step: int) -> None:
+        try:
+            with bench.connect() as connection:
+                mine = Store(connection)
+                for seq in range(1, 7):
+                    ids = range(seq * 10, seq * 10 + 10)
+                    hits = [make_raw_hit(id=n, day=day) for n in ids for day in (DAY, NEXT_DAY)][::step]
+                    works = bench.works(bench.group(hits, seq=seq, pixel=pixel))
+                    ready.wait(10)
+                    stored.append(mine.write(works).stored)
+        except BaseException as error:
+            problems.append(error)
+            ready.abort()
+
+    threads = [threading.Thread(target=write, args=(1, 1)), threading.Thread(target=write, args=(2, -1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert problems == []
+    assert sum(stored) == 120
+    assert ledger(database) == (240, 120, 120, 0)
+
+
+def test_a_probe_takes_a_stored_hit_for_no_bad_row(bench: Bench, store: Store, database: Database) -> None:
+    works = bench.works(bench.group(raw_hits(1, 2)))
+    store.write(works)
+    store.probe([*works[0].hits, *works[0].hits])
+    assert ledger(database) == (2, 2, 0, 0)
 
 
 # Any history --------------------------------------------------------------------------------------------------

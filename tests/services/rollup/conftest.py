@@ -10,6 +10,7 @@ import pytest
 
 from services.database import connect
 from services.enricher.store import Store
+from services.rollup.add import CROWD
 from services.rollup.refresh import prepare, refresh
 from services.settings import Settings
 from tests.conftest import Database
@@ -54,10 +55,10 @@ class Parts:
             connection.close()
         del self._connections[3:]
 
-    def refresh_all(self, max_hits: int = 20_000) -> int:
+    def refresh_all(self, max_hits: int = 20_000, crowd: int = CROWD) -> int:
         """Refresh until nothing waits; how many hits were counted."""
         total = 0
-        while hits := refresh(self.refresher, max_hits):
+        while hits := refresh(self.refresher, max_hits, crowd):
             total += hits
         return total
 
@@ -79,3 +80,9 @@ def parts(settings: Settings, database: Database) -> Iterator[Parts]:
     made = Parts(settings, database)
     yield made
     made.close()
+
+
+@pytest.fixture
+def database_role() -> str:
+    """The deployed one, that owns the tables and is no superuser."""
+    return "footfall_rollup"

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from services.database import make_partitions
-from services.enricher.store import DayClosed, Store
+from services.enricher.booking import DayClosed
+from services.enricher.store import Store
 from services.hit import Hit
 from services.rollup import days
 from services.rollup.days import close_days, kept_days

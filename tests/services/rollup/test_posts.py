@@ -23,10 +23,11 @@ from services.enricher.agents import Agents
 from services.enricher.enrich import Enricher
 from services.enricher.sources import sources_of
 from services.page_address import parse_address
-from services.rollup import feeds, posts
+from services.rollup import feed_question, feeds, posts
 from services.rollup.download import NotFetched
-from services.rollup.feeds import Answer as Found
-from services.rollup.feeds import Condition, Entries, fetch, names_of, read
+from services.rollup.feed_question import Answer as Found
+from services.rollup.feed_question import Condition, fetch
+from services.rollup.feeds import Entries, names_of, read
 from services.rollup.posts import look, page_of
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
@@ -83,9 +84,12 @@ def feed_of(*items: tuple[str, datetime.datetime], title: str = "Post") -> bytes
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing on the way to this machine's own server."""
-    monkeypatch.setenv("no_proxy", "*")
+def a_proxy_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would ask for anything; a feed is asked for without it."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
 
 
 @pytest.fixture
@@ -361,11 +365,11 @@ class _Wire:
     ],
 )
 def test_a_public_feed_leads_to_public_addresses_only(peers: list[str], is_allowed: bool) -> None:
-    limits = feeds.Limits(time.monotonic() + 30, 30, 1)
+    limits = feed_question.Limits(time.monotonic() + 30, 30, 1)
     expectation: Any = (
         contextlib.nullcontext() if is_allowed else pytest.raises(NotFetched, match="not public")
     )
-    with feeds._Wires(limits) as wires, expectation:
+    with feed_question._Wires(limits) as wires, expectation:
         for peer in peers:
             wires.joined(_Wire(peer))  # type: ignore[arg-type]
 
@@ -374,17 +378,29 @@ def test_each_wire_is_looked_at_before_anything_is_sent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of two questions is taken for one into the internet."""
-    joined = feeds._Wires.joined
+    joined = feed_question._Wires.joined
 
     def as_if_public(self: Any, wire: socket.socket) -> None:
         joined(self, wire)
         self._began_inside = False
 
-    monkeypatch.setattr(feeds._Wires, "joined", as_if_public)
+    monkeypatch.setattr(feed_question._Wires, "joined", as_if_public)
     server.answers["/feed.xml"] = status(302, Location="/inside")
     with pytest.raises(NotFetched, match="not public"):
         ask(server)
     assert [path for path, _ in server.asked] == ["/feed.xml"]
+
+
+def test_a_proxy_of_the_environment_is_not_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses that are looked at would be the proxy's, and not those that it asks."""
+    proxy = Server()
+    monkeypatch.setenv("http_proxy", proxy.url)
+    server.answers["/feed.xml"] = headed(feed_of(("/a", NOW)))
+    try:
+        assert ask(server)
+    finally:
+        proxy.close()
+    assert (len(server.asked), proxy.asked) == (1, [])
 
 
 # The job ------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from services.rollup.refresh import refresh
 from services.rules import VERSION
 from services.settings import Settings
 from tests.history import make_history
-from tests.make import make_hit
+from tests.make import id_of, make_hit, moment_of
 from tests.services.rollup.conftest import Parts
 from tests.services.rollup.definition import differences, put
 from tests.services.rollup.test_rebuild import TABLES, run, wrong
@@ -46,7 +46,7 @@ RETENTION_DAYS = 400
 def in_zone(hits: Iterable[Hit], zone: str) -> list[Hit]:
     """The hits with the day that the pixel gives them in this zone."""
     there = ZoneInfo(zone)
-    return [msgspec.structs.replace(hit, day=hit.received_at.astimezone(there).date()) for hit in hits]
+    return [msgspec.structs.replace(hit, day=moment_of(hit).astimezone(there).date()) for hit in hits]
 
 
 def set_zone(parts: Parts, zone: str) -> None:
@@ -107,7 +107,7 @@ def test_each_hit_is_on_its_day_and_everything_follows(parts: Parts, former: str
     change(parts, zone)
     hits = in_zone(hits, zone)
     assert Counter(parts.rows("select hit_id, day, received_at, path from hits")) == Counter(
-        (hit.hit_id, hit.day, hit.received_at, hit.path) for hit in hits
+        (id_of(hit), hit.day, moment_of(hit), hit.path) for hit in hits
     )
     counts = Counter((hit.site, hit.day) for hit in hits)
     assert ledger(parts) == {place: (number, number, 0) for place, number in counts.items()}
@@ -257,9 +257,10 @@ def test_enricher_and_rollup_may_work_meanwhile(parts: Parts, zone: str) -> None
     first = fill(parts, hits_a_day=80)
     set_zone(parts, zone)
     dice = random.Random(zone)
-    later = datetime.timedelta(seconds=1)
+    later_us = 1_000_000
     again = [
-        msgspec.structs.replace(hit, path="/again", received_at=hit.received_at + later) for hit in first[::3]
+        msgspec.structs.replace(hit, path="/again", received_at_us=hit.received_at_us + later_us)
+        for hit in first[::3]
     ]
     again, fresh = in_zone(again, zone), in_zone(make_history(dice, [*DAYS, TODAY], 40), zone)
     late = make_history(dice, DAYS, 20)  # from a spool: still dated by the former zone
@@ -289,9 +290,9 @@ def test_enricher_and_rollup_may_work_meanwhile(parts: Parts, zone: str) -> None
     change(parts, zone)
     everything = in_zone([*first, *fresh, *late], zone)
     stored = Counter(parts.rows("select site, day, hit_id from hits"))
-    ids = {(hit.site, hit.day, hit.hit_id) for hit in everything}
+    ids = {(hit.site, hit.day, id_of(hit)) for hit in everything}
     # A second later may be another day: then the same id is another hit.
-    stored -= Counter({(hit.site, hit.day, hit.hit_id) for hit in again} - ids)
+    stored -= Counter({(hit.site, hit.day, id_of(hit)) for hit in again} - ids)
     assert stored == Counter(ids)
     rows = ledger(parts)
     assert sum(row[0] for row in rows.values()) == len(everything) + len(again)
@@ -331,7 +332,7 @@ def test_a_killed_change_goes_on_where_it_was(parts: Parts, zone: str) -> None:
     change(parts, zone)
     hits = in_zone(hits, zone)
     assert Counter(parts.rows("select hit_id, day from hits")) == Counter(
-        (hit.hit_id, hit.day) for hit in hits
+        (id_of(hit), hit.day) for hit in hits
     )
     assert differences(parts.eye) == {}
     assert audit(parts) == []
@@ -358,6 +359,6 @@ def test_hits_that_wait_are_moved_when_they_are_counted(parts: Parts, settings: 
         list(change_timezone(connection, RETENTION_DAYS, sleep))
     everything = in_zone([*hits, *extra], "Pacific/Kiritimati")
     assert Counter(parts.rows("select hit_id, day from hits")) == Counter(
-        (h.hit_id, h.day) for h in everything
+        (id_of(h), h.day) for h in everything
     )
     assert differences(parts.eye) == {}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from services.database import connect
 from services.enricher.store import Store
 from services.hit import Hit
+from services.rollup.add import CROWD
 from services.rollup.refresh import choose, oldest_pending_age_s, refresh
 from services.rollups import REFRESH_LOCK
 from services.settings import Settings
@@ -39,10 +40,10 @@ plans = st.lists(
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Asia/Kathmandu"])
-@given(hits=row_lists, plan=plans)
+@given(hits=row_lists, plan=plans, crowd=st.sampled_from([0, 1, 2, CROWD]))
 @hypothesis_settings(max_examples=examples(30))
 def test_the_views_equal_a_plain_group_by(
-    parts: Parts, zone: str, hits: list[Hit], plan: list[tuple[int, list[int]]]
+    parts: Parts, zone: str, hits: list[Hit], plan: list[tuple[int, list[int]]], crowd: int
 ) -> None:
     parts.eye.execute(EMPTY)
     parts.eye.execute("update installation set report_timezone = %s", [zone])
@@ -52,11 +53,11 @@ def test_the_views_equal_a_plain_group_by(
         batch, rest = rest[:size], rest[size:]
         stored += put(parts.store, *batch) if batch else 0
         for max_hits in refreshes:
-            counted += refresh(parts.refresher, max_hits) or 0
+            counted += refresh(parts.refresher, max_hits, crowd) or 0
         if parts.waiting() == 0:
             assert differences(parts.eye) == {}
     stored += put(parts.store, *rest) if rest else 0
-    counted += parts.refresh_all()
+    counted += parts.refresh_all(crowd=crowd)
     assert differences(parts.eye) == {}
     assert (counted, parts.waiting()) == (stored, 0)
     assert refresh(parts.refresher) == 0

@@ -31,7 +31,6 @@ from services.hit import Hit
 from services.migrate.runner import set_sites
 from services.rollup import compare
 from services.rollup.refresh import refresh
-from services.settings import Settings
 from services.sites import Sites
 from tests.make import SITE, make_hit, make_settings
 from tests.services.rollup.conftest import Parts
@@ -103,7 +102,7 @@ def wanted(hit: Hit) -> tuple[Any, ...]:
 def rows(parts: Parts) -> dict[Any, tuple[Any, ...]]:
     """Of each row which version of it is stored, and what the rules decide."""
     found = parts.rows(
-        f"select hit_id, s.xmin::text, {OUTPUTS} from hits join stored_hits s using (hit_id, day)"
+        f"select uuid_send(hit_id), s.xmin::text, {OUTPUTS} from hits join stored_hits s using (hit_id, day)"
         f" where site = '{SITE}'"
     )
     return {row[0]: row[1:] for row in found}
@@ -133,7 +132,7 @@ def day_of(parts: Parts, day: datetime.date = TODAY) -> SiteDay:
 def run(parts: Parts, stop_after: int | None = None, batch: int = 7) -> list[Step]:
     """What one run does; ``stop_after`` that many steps it is cut off."""
     steps = []
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         for day in days_to_read(connection, SETTINGS):
             for step in renormalise_day(connection, RULES, SITES, day, batch):
                 steps.append(step)
@@ -225,7 +224,7 @@ def test_a_cell_that_stays_as_it_is_is_not_touched(parts: Parts) -> None:
 
 def test_days_that_were_read_are_not_read_again_but_for_the_last(parts: Parts) -> None:
     put(parts.store, *(make_hit(id=n, day=TODAY - datetime.timedelta(days=n)) for n in range(6)))
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         days = days_to_read(connection, SETTINGS)
         assert [what.day for what in days] == [TODAY - datetime.timedelta(days=n) for n in range(6)], (
             "newest first"
@@ -270,7 +269,7 @@ def test_a_day_of_other_sites_is_not_read(parts: Parts, sites: str) -> None:
         ),
     )
     parts.refresh_all()
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         days = days_to_read(connection, SETTINGS)
         steps = list(renormalise(connection, make_settings(SITES=sites), days, sleep=lambda _: None))
     skipped = [step.site for step in steps if step.is_skipped]
@@ -351,7 +350,7 @@ def test_a_refresh_of_an_older_version_is_refused(parts: Parts) -> None:
     assert parts.waiting() == 0
 
 
-def test_a_killed_run_goes_on_where_it_was(parts: Parts, settings: Settings) -> None:
+def test_a_killed_run_goes_on_where_it_was(parts: Parts) -> None:
     days = 8
     hits = [
         make_hit(id=place + 1, day=TODAY - datetime.timedelta(days=place % days), source="docs.google.com",
@@ -361,7 +360,10 @@ def test_a_killed_run_goes_on_where_it_was(parts: Parts, settings: Settings) -> 
     put(parts.store, *hits)
     parts.refresh_all()
     command = [sys.executable, "-m", "services.enricher", "renormalise"]
-    environ = os.environ | {"DATABASE_URL": settings.database_url, "SITES": "blog.example"}
+    environ = os.environ | {
+        "DATABASE_URL": parts.database.role_url("footfall_enricher"),
+        "SITES": "blog.example",
+    }
     left = "select count(*) from hits where source = 'docs.google.com'"
     kills = 0
     while kills < 3:
@@ -393,7 +395,7 @@ def test_a_refresh_gets_in_between_batches(parts: Parts) -> None:
         put(parts.store, make_hit(id=10_000 + len(pauses), day=TODAY))
         assert refresh(parts.refresher, 20_000) == 1, "the lock is free"
 
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         steps = list(renormalise(connection, SETTINGS, days_to_read(connection, SETTINGS), pause))
     assert len(pauses) == sum(step.rows > 0 for step in steps) > 3
     assert min(pauses) >= 0.3
@@ -449,7 +451,7 @@ def test_a_visitor_who_came_twice_is_in_both_cells_until_the_last_hit_has_moved(
     parts.refresh_all()
     cells = "select source, pageviews, visitors from daily_sources order by 1"
     seen = []
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         for step in renormalise_day(connection, RULES, SITES, day_of(parts), 1):
             seen += [parts.rows(cells)] if step.rows else []
     assert seen == [
@@ -467,7 +469,7 @@ def test_one_origin_may_become_two_under_two_hosts(parts: Parts) -> None:
 
     put(parts.store, *(make_hit(id=n, day=TODAY, host=f"{'ab'[n % 2]}.blog.example") for n in range(1, 6)))
     parts.refresh_all()
-    with parts.database.connect() as connection:
+    with parts.database.connect("footfall_enricher") as connection:
         rule = RULES[0]._replace(answer=by_host)
         list(renormalise_day(connection, (rule,), SITES, day_of(parts), 2))
     assert parts.rows("select host, source, count(*) from hits group by 1, 2 order by 1") == [
