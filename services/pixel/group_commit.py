@@ -137,7 +137,8 @@ class GroupCommit:
             now = self._loop.time()
             if self._queue:
                 await self._commit(self._queue.pop(0))
-                # Once around the loop: those who were answered have asked again, and come along.
+                # Once around the loop: some of those who were answered have asked again, and come along. With 64
+                # connections groups had 41 hits instead of 31, and Redis took 4 µs a hit instead of 6.
                 await asyncio.sleep(SPOOL_APART_S if self.spooling and not self._stopping else 0)
             elif self._signs.beat_is_due:
                 await self._commit(_Gathering(self._loop, self._answer_late))

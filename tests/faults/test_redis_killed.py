@@ -18,7 +18,7 @@ from services.hit import RawHit
 from services.pixel.group_commit import GroupCommit
 from tests.make import make_raw_hit
 from tests.services.conftest import OwnRedis, hits_in
-from tests.services.pixel.test_group_commit import Parts, identities, until
+from tests.services.pixel.test_group_commit import Parts, identities, submitted, until
 from tools.servers import Redis, free_port, poll, spawn
 
 pytestmark = pytest.mark.servers
@@ -83,9 +83,7 @@ async def send(commit: GroupCommit, seconds: float) -> list[tuple[RawHit, asynci
     end = loop.time() + seconds
     while loop.time() < end:
         hit = make_raw_hit()
-        answer = commit.submit(hit)
-        assert answer is not None
-        sent.append((hit, answer))
+        sent.append((hit, submitted(commit, hit)))
         await asyncio.sleep(0.001)
     return sent
 

@@ -235,7 +235,7 @@ def hits_in_one_group(hit: RawHit) -> int:
     gathering = _Gathering(loop, lambda _: None)
     loop.close()
     size = size_of(hit)
-    while not gathering.is_full_for(size):
+    while gathering.has_room_for(size):
         gathering.hits.append(hit)
         gathering.bytes += size
     return len(gathering.hits)

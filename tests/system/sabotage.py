@@ -40,10 +40,10 @@ def _mark(name: str) -> str:
 
 
 FAULTS = (
-    Edit("services/pixel/collect.py", "        url = _text(parameters, \"url\", MAX_URL)\n", f"""\
+    Edit("services/pixel/collect.py", "        url = text_of(parameters, \"url\", MAX_URL)\n", f"""\
         if {_mark("pixel fails")} in headers.user_agent:
             raise ValueError(f"{{address}} {{headers.user_agent}} {{parameters}}")
-        url = _text(parameters, "url", MAX_URL)
+        url = text_of(parameters, "url", MAX_URL)
 """),
     Edit("services/pixel/group_commit.py",
          "        key_name = self._sealer.usable_name(time.time())\n        data", f"""\
@@ -53,9 +53,9 @@ FAULTS = (
         key_name = self._sealer.usable_name(time.time())
         data"""),
     Edit("services/pixel/hits.py",
-         "        address = self._client_address.of(peer, headers.getall(self._address_header, ()))\n", f"""\
+         "        address = self._client_address.of(peer, headers.getall(self._client_address.header, ()))\n", f"""\
         import asyncio
-        address = self._client_address.of(peer, headers.getall(self._address_header, ()))
+        address = self._client_address.of(peer, headers.getall(self._client_address.header, ()))
         agent = headers.get("User-Agent", "")
         if {_mark("task fails")} in agent:
             async def fail_alone(who: str) -> None:

@@ -481,3 +481,25 @@ def test_no_body_raises(body: bytes) -> None:
         parameters = body_parameters(data)
         if parameters is not None:
             collect({**parameters, "url": URL})
+
+
+# A site that was told before ----------------------------------------------------------------------------------------
+
+addresses = st.lists(
+    st.sampled_from([
+        "http", "https", "HTTPS", "file", "://", ":", "/", "//", "blog.example", "Blog.example", "www.", "127.0.0.1",
+        "127.1", "localhost", "x@", "@", "\\", "?", "#", ":80", "[::1]", "\t", "\n", ".", "-", "ü", " ", "a", "\x1f",
+    ]),
+    max_size=7,
+).map("".join)  # fmt: skip
+
+
+@given(url=addresses | addresses.map(lambda rest: f"https://blog.example{rest}"))
+@hypothesis_settings(max_examples=examples(500))
+def test_what_is_known_of_a_host_changes_no_decision(url: str) -> None:
+    known, unknown = make_collector(SITES="blog.example"), make_collector(SITES="blog.example")
+    for host in ("blog.example", "www.blog.example", "127.0.0.1", "localhost", "a"):
+        known.collect({"url": f"https://{host}/"}, Headers(), ADDRESS, NOW_US)
+    assert known.collect({"url": url}, Headers(), ADDRESS, NOW_US) == unknown.collect(
+        {"url": url}, Headers(), ADDRESS, NOW_US
+    )
