@@ -20,7 +20,7 @@ from services.rollup.disk import disk_space, note_disk
 from services.rollup.download import NotFetched
 from services.rollup.parts import LockNotHadError, Parts
 from services.rollup.refresh import MAX_HITS, oldest_pending_age_s, refresh
-from services.rollup.runs import SLOW_WITHIN_S, When
+from services.rollup.runs import SLOW_WITHIN_S, When, apart_s
 from services.settings import Settings
 
 # Each has a worker of its own: what may take longer than a second or so is not to hold up the refresh.
@@ -29,7 +29,7 @@ UPKEEP_QUEUE = "footfall-upkeep"
 
 # A refresh that counts so many goes on at once: more may wait, and a longer wait would make none of them cheaper.
 BACKLOG_HITS = MAX_HITS // 2
-# Then another run goes on, so that a backlog does not look like a refresh that never ends.
+# Then another run goes on, so that steady traffic does not look like a refresh that never ends.
 REFRESH_FOR_S = 10.0
 LOCKED_PAUSE_S = 0.05
 # Without hits too, so that "last done" says whether refreshing works.
@@ -113,23 +113,34 @@ def _failed(parts: Parts, name: str, error: Exception) -> None:
 
 
 def _refresh(parts: Parts) -> bool:
-    """Count what is stored and waits."""
+    """Count what is stored and waits, and what is stored meanwhile, until nothing waits any more.
+
+    While hits come they are counted by one job in ten seconds: a job for each refresh took 4 ms more.
+    """
     connection = parts.open_connection()
-    until = time.monotonic() + REFRESH_FOR_S
-    hits: int | None = BACKLOG_HITS
-    while (hits is None or hits >= BACKLOG_HITS) and time.monotonic() < until:
+    until_s = time.monotonic() + REFRESH_FOR_S
+    while True:
+        began_s = time.monotonic()
         hits = refresh(connection)
-        if hits is None:  # `make renormalise` writes a batch, or another process counts
-            time.sleep(LOCKED_PAUSE_S)
-        else:
-            parts.metrics.hits.inc(hits)
+        parts.metrics.hits.inc(hits or 0)
+        if hits == 0 or time.monotonic() > until_s or parts.runs.are_ending:
+            break
+        _wait_for_more(hits, began_s)
+        if hits:
+            parts.runs.goes_on("refresh")
     with connection.transaction():
         age_s = oldest_pending_age_s(connection)
     parts.metrics.pending.set(age_s)
     if hits is None:
         raise LockNotHadError
-    parts.runs.counted("refresh", hits)
     return age_s > 0
+
+
+def _wait_for_more(hits: int | None, began_s: float) -> None:
+    if hits is None:  # `make renormalise` writes a batch, or another process counts
+        time.sleep(LOCKED_PAUSE_S)
+    elif 0 < hits < BACKLOG_HITS:
+        time.sleep(max(0.0, began_s + apart_s(hits) - time.monotonic()))
 
 
 def _keep_up(parts: Parts) -> bool:

@@ -108,7 +108,7 @@ class Worker(rq.SimpleWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Stop after the job; RQ would wait for ever for a Redis that is away. A job may be cut off anywhere."""
-        self.was_told_to_stop = True
+        self.was_told_to_stop = self._runs.are_ending = True
         timer = threading.Timer(STOP_WITHIN_S, os._exit, [0])
         timer.daemon = True
         timer.start()

@@ -218,25 +218,28 @@ def test_a_run_goes_on_while_there_is_a_backlog_and_another_one_after_it_at_once
     assert parts.runs.due(time.monotonic())[0] == "refresh"
 
 
-def test_a_refresh_without_a_backlog_ends_and_sets_the_pace(
+def test_a_run_counts_what_comes_meanwhile_at_its_pace_until_nothing_does(
     parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refreshes = []
+    refreshes: list[int | None] = []
+    began_s: list[float] = []
 
     def refresh_and_tell(connection: Connection) -> int | None:
+        began_s.append(time.monotonic())
         refreshes.append(refresh(connection))
-        put(store, make_hit())  # they come all the time
+        if len(refreshes) == 1:
+            put(store, make_hit())
+            parts.runs.wake(time.monotonic())
         return refreshes[-1]
 
     monkeypatch.setattr(jobs, "refresh", refresh_and_tell)
     monkeypatch.setattr(runs, "MANY_HITS", 300)
     put(store, *(make_hit() for _ in range(200)))
-    began_s = time.monotonic()
-    parts.runs.asked("refresh", began_s)
     jobs.run("refresh")
-    assert refreshes == [200]
-    assert "refresh" not in parts.runs.due(began_s + 0.59)
-    assert "refresh" in parts.runs.due(began_s + 0.61)
+    assert refreshes == [200, 1, 0]
+    assert began_s[1] - began_s[0] >= 0.599
+    assert began_s[2] - began_s[1] >= 0.199
+    assert "refresh" not in parts.runs.due(time.monotonic() + 10), "what came meanwhile is counted"
 
 
 class _Lingering(ThreadWorker):

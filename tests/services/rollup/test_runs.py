@@ -70,22 +70,32 @@ def test_hits_wake_the_refresh_alone_and_those_that_come_soon_after_share_the_ne
 
 
 @pytest.mark.parametrize(
-    ("hits", "apart"), [(0, 0.2), (1, 0.2001), (200, 0.22), (3_000, 0.5), (6_000, 0.8), (1_000_000, 0.8)]
+    ("hits", "apart"), [(0, 0.2), (1, 0.2003), (200, 0.26), (1_000, 0.5), (2_000, 0.8), (1_000_000, 0.8)]
 )
-def test_the_more_hits_came_the_further_apart_are_refreshes(runs: Runs, hits: int, apart: float) -> None:
+def test_the_more_hits_came_the_further_apart_are_refreshes(hits: int, apart: float) -> None:
     assert apart_s(hits) == pytest.approx(apart)
+
+
+def test_a_run_that_goes_on_sees_what_was_stored_until_then(runs: Runs) -> None:
     run_all(runs)
     runs.asked("refresh", 10)
     runs.started("refresh", 10)
-    runs.wake(10.05)
-    runs.counted("refresh", hits)
-    runs.done("refresh", 10.1, more=False)
-    assert runs.due(10 + apart - 0.001) == []
-    assert runs.due(10 + apart + 0.001) == ["refresh"]
-    run(runs, "refresh", 20)
-    runs.counted("refresh", 0)
-    runs.wake(20)
-    assert runs.due(20.2) == ["refresh"]
+    runs.wake(11)
+    runs.goes_on("refresh")
+    runs.done("refresh", 12, more=False)
+    assert runs.due(12) == []
+
+
+def test_a_run_that_fails_after_it_did_a_part_well_has_failed_once(runs: Runs) -> None:
+    for now_s in (10, 20, 30):
+        runs.started("refresh", now_s)
+        failures, _ = runs.failed("refresh", now_s, "Error")
+    assert failures == 3
+    runs.started("refresh", 40)
+    runs.goes_on("refresh")
+    assert runs.failed("refresh", 41, "Error")[0] == 1
+    runs.started("refresh", 50)
+    assert runs.failed("refresh", 51, "Error")[0] == 2
 
 
 def test_hits_stored_while_a_refresh_runs_are_seen_by_another_one(runs: Runs) -> None:
