@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,10 +33,6 @@ from services.session_keys import SessionKeys
 # A batch costs some 4 ms whatever it holds. The first hit after a quiet moment is stored at once; under load
 # batches keep this apart, so that many hits share one (at 5,000 hits/s: 60 µs a hit less than one after the other).
 BATCH_APART_S = 0.15
-# After a batch as large as 4,000 hits/s make it, so that each costs less: 3 µs a hit of the enricher, 5 of PostgreSQL
-# and the rollup. At 1,000/s, where the delay of the rollups is promised, batches are small.
-LARGE_BATCH_APART_S = 0.4
-LARGE_BATCH_HITS = 600
 # An entry holds 1 hit in quiet and up to 500 under load: how many are read follows the last batch.
 BATCH_HITS = 4_000
 MOST_ENTRIES = 500
@@ -101,8 +96,7 @@ class Consumer:
         self._connection: Connection | None = None
         self._next_housekeeping_s = 0.0
         self._read_entries = 100
-        self._read_at_s = -math.inf
-        self._apart_s = BATCH_APART_S
+        self._next_batch_s = 0.0
 
     def run(self) -> None:
         """Until ``stopped``. Waits for servers that are away; raises what no waiting mends."""
@@ -190,12 +184,12 @@ class Consumer:
 
     def _read(self) -> list[Entry]:
         """What there is to do, in a good batch; waits for the first entry, not for a batch to fill."""
-        pause_s = self._read_at_s + self._apart_s - time.monotonic()
+        pause_s = self._next_batch_s - time.monotonic()
         if pause_s > 0:
             self._sleep(pause_s)
         entries = self._stream.read(self._read_entries, BLOCK_MS)
         is_backlog = len(entries) == self._read_entries
-        self._read_at_s = -math.inf if is_backlog else time.monotonic()
+        self._next_batch_s = 0.0 if is_backlog else time.monotonic() + BATCH_APART_S
         return entries
 
     def _keep_house(self, now_s: float) -> list[Entry]:
@@ -224,9 +218,7 @@ class Consumer:
         """Store what was prepared, acknowledge, report."""
         written = self._write(works)
         self._stream.ack([work.entry.entry_id for work in works])
-        hits = sum(len(work.raw_hits) for work in works)
-        self._apart_s = LARGE_BATCH_APART_S if hits >= LARGE_BATCH_HITS else BATCH_APART_S
-        hits_an_entry = max(1.0, hits / len(works))
+        hits_an_entry = max(1.0, sum(len(work.raw_hits) for work in works) / len(works))
         self._read_entries = int(min(MOST_ENTRIES, max(FEWEST_ENTRIES, BATCH_HITS / hits_an_entry)))
         self._report(works, written, time.monotonic() - started_s)
 

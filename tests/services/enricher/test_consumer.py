@@ -154,19 +154,6 @@ def test_two_enrichers_at_once_store_each_hit_once(
     assert bench.pending() == 0
 
 
-def test_batches_are_further_apart_after_a_large_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_APART_S", 1_000.0)
-    monkeypatch.setattr(module, "LARGE_BATCH_APART_S", 10_000.0)
-    slept: list[float] = []
-    consumer = bench.consumer(sleep=slept.append)
-    for seq, hits in enumerate((1, module.LARGE_BATCH_HITS - 1, module.LARGE_BATCH_HITS, 1, 1), start=1):
-        ids = range(seq * 1_000, seq * 1_000 + hits)
-        for part, half in enumerate((ids[: hits // 2], ids[hits // 2 :])):  # an entry holds 500
-            bench.put(bench.group(raw_hits(*half), seq=2 * seq + part))
-        assert consumer.run_once() == 2
-    assert [pause > 1_000 for pause in slept] == [False, False, True, False], "before the first nobody waits"
-
-
 # What cannot be read or stored ------------------------------------------------------------------------------------
 
 
