@@ -57,9 +57,10 @@ def reasons_in_the_code() -> set[str]:
 
 
 def parameters_in_the_code() -> set[str]:
-    """The names that collect.py takes out of its parameters."""
+    """The names that collect.py and values.py take out of a request's parameters."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((PIXEL / "collect.py").read_text())):
+    trees = [ast.parse((PIXEL / name).read_text()) for name in ("collect.py", "values.py")]
+    for node in (node for tree in trees for node in ast.walk(tree)):
         if not isinstance(node, ast.Call):
             continue
         taken_from = node.func.value if isinstance(node.func, ast.Attribute) else None
