@@ -203,7 +203,7 @@ def _count_by_session(rollup: Rollup) -> LiteralString:
     having sum(new_hits) > 0"""
 
 
-# One statement for all of it: a statement for each rollup took 2.3 ms more a refresh, however few hits it counts.
+# One statement for all of it: with one for each rollup a refresh took 3 ms more of this process's CPU.
 ADD: LiteralString = f"""-- rollup: add
 with touched_origins as materialized (
     {_numbered("origins", "origin_id", ORIGIN)}

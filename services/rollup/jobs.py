@@ -127,7 +127,7 @@ def _refresh(parts: Parts) -> bool:
             break
         _wait_for_more(hits, began_s)
         if hits:
-            parts.runs.goes_on("refresh")
+            parts.runs.goes_on("refresh", time.monotonic())
     with connection.transaction():
         age_s = oldest_pending_age_s(connection)
     parts.metrics.pending.set(age_s)

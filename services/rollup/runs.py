@@ -164,11 +164,11 @@ class Runs:
             run.next_s = now_s + run.when.within_s + ENDED_WITHIN_S
             run.news = "urgent" if run.news == "urgent" else "some"
 
-    def goes_on(self, name: str) -> None:
+    def goes_on(self, name: str, now_s: float) -> None:
         """The run that is under way did a part of its work well, and will see all hits that were stored so far."""
         with self._lock:
             run = self._runs[name]
-            run.woken, run.did_well = False, True
+            run.woken, run.did_well, run.done_s = False, True, now_s
 
     def done(self, name: str, now_s: float, *, more: bool) -> int:
         """A run ended well; ``more``: before all was done. How often the job had failed in a row until now."""

@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_sees_what_was_stored_until_then(runs: Runs) -> None:
     runs.asked("refresh", 10)
     runs.started("refresh", 10)
     runs.wake(11)
-    runs.goes_on("refresh")
+    runs.goes_on("refresh", 11)
     runs.done("refresh", 12, more=False)
     assert runs.due(12) == []
 
@@ -92,8 +92,10 @@ def test_a_run_that_fails_after_it_did_a_part_well_has_failed_once(runs: Runs) -
         failures, _ = runs.failed("refresh", now_s, "Error")
     assert failures == 3
     runs.started("refresh", 40)
-    runs.goes_on("refresh")
-    assert runs.failed("refresh", 41, "Error")[0] == 1
+    runs.goes_on("refresh", 41)
+    assert runs.failed("refresh", 42, "Error")[0] == 1
+    [record] = [record for record in runs.news(43) if record.name == "refresh"]
+    assert (record.done_ago_s, record.failed_ago_s) == (2, 1)
     runs.started("refresh", 50)
     assert runs.failed("refresh", 51, "Error")[0] == 2
 
