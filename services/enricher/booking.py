@@ -72,12 +72,14 @@ def _sums(entries: Iterable[Entry], stored: list[Hit]) -> dict[str, Any]:
 def _delays(hits: list[Hit]) -> dict[str, Any]:
     """How many, the first and the last, and what the others came after the first, added up."""
     received = [hit.received_at_us for hit in hits]
-    oldest = min(received, default=None)
-    after_oldest_us = sum(received) - len(received) * (oldest or 0)
+    if not hits:
+        return {"measured": 0, "oldest": None, "newest": None, "after_oldest": datetime.timedelta()}
+    oldest = min(received)
+    after_oldest_us = sum(received) - len(received) * oldest
     return {
         "measured": len(received),
-        "oldest": oldest and moment_of(oldest),
-        "newest": oldest and moment_of(max(received)),
+        "oldest": moment_of(oldest),
+        "newest": moment_of(max(received)),
         "after_oldest": datetime.timedelta(microseconds=after_oldest_us),
     }
 

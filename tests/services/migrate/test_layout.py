@@ -14,6 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from services.database import connect
+from services.enricher.time_limits import moment_of
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.runner import migrate
 from services.rollup.refresh import prepare, refresh
@@ -99,15 +100,17 @@ def some_hits() -> list[Any]:
 
 def store_as_before(connection: psycopg.Connection[Any], hits: list[Any]) -> None:
     """Rows of 0003, in batches, of which the last two wait; the rollups hold the others, and a day that is gone."""
-    names = (*(name for name in hits[0].__struct_fields__), "rules", "batch_id")
+    names = (*hits[0].__struct_fields__, "rules", "batch_id")
+    columns = ", ".join(names).replace("received_at_us", "received_at")
     places = ", ".join(["%s"] * len(names))
     for day in DAYS:
         connection.execute("select make_hits_partition(%s)", [day])
     for place, hit in enumerate(hits):
         row = [*msgspec.structs.astuple(hit), 2, 1 + place // 100]
+        row[:3] = uuid.UUID(bytes=row[0]), row[1] and uuid.UUID(bytes=row[1]), moment_of(row[2])
         props = names.index("props")
         row[props] = Jsonb(msgspec.json.decode(row[props])) if row[props] else None
-        connection.execute(f"insert into hits ({', '.join(names)}) values ({places})", row)
+        connection.execute(f"insert into hits ({columns}) values ({places})", row)
     connection.execute(
         "insert into rollup_pending (site, day, batch_id, hits)"
         " select site, day, batch_id, count(*) from hits where batch_id > 2 group by 1, 2, 3"
