@@ -29,7 +29,7 @@ from services.pixel.group_commit import GroupCommit
 from services.pixel.hits import HitTaker
 from services.pixel.left_spools import LeftSpools, say_what_was_cut
 from services.pixel.rate_limit import RateLimit
-from services.pixel.redis_link import SEND_WITHIN_S
+from services.pixel.redis_link import SEND_WITHIN_S, is_cancelled
 from services.pixel.spool import SpoolUnusable, take_slot
 from services.sealing import KeyHolds, SealingKeys
 from services.settings import Settings, SettingsError, handed_descriptors, load_settings
@@ -61,7 +61,7 @@ def allow_many_connections() -> None:
 
 
 async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) -> None:
-    while True:
+    while not is_cancelled():
         await commit.look()
         metrics.heartbeat.set(time.time())
         metrics.groups.set(commit.groups)

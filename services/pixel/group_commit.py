@@ -21,7 +21,7 @@ from typing import Any
 
 from services.hit import MAX_GROUP_BYTES, MAX_GROUP_HITS, Alive, LeftOut, RawHit, encode_group, size_of
 from services.logs import Logger, place_of
-from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink
+from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink, is_cancelled
 from services.pixel.signs import Signs
 from services.pixel.spool import Spool
 from services.pixel.spooled_groups import SpooledGroups
@@ -131,7 +131,7 @@ class GroupCommit:
     async def run(self) -> None:
         """Send groups until ``stop``; then what still waits."""
         next_left_out = self._loop.time() + LEFT_OUT_EVERY_S
-        while not (self._stopping and not self._queue):
+        while not ((self._stopping and not self._queue) or is_cancelled()):
             if not self._queue:
                 await self._sleep(next_left_out - self._loop.time() if self._left_out else None)
             now = self._loop.time()

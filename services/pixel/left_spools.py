@@ -14,7 +14,7 @@ from typing import Any
 from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
 from services.pixel.group_commit import GroupCommit
-from services.pixel.redis_link import SEND_WITHIN_S
+from services.pixel.redis_link import SEND_WITHIN_S, is_cancelled
 from services.pixel.spool import DAMAGED_NAME, FILE_NAME, HOLDER_NAME, Spool, slots_of
 from services.pixel.spooled_groups import DRAIN_BYTES, DRAIN_GROUPS
 from services.pixel.stream_writer import StreamWriter
@@ -53,7 +53,7 @@ class LeftSpools:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        while not is_cancelled():
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 

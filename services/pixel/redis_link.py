@@ -21,6 +21,16 @@ MAX_MEMORY_SHARE = 0.9
 WIRE_ERRORS = (RedisError, OSError, RuntimeError)
 
 
+def is_cancelled() -> bool:
+    """Whether the running task was told to end.
+
+    To be asked by what goes on after ``WIRE_ERRORS``: cancelled while it closes a connection that was reset, a task
+    gets the connection's error in the place of ``CancelledError``, and would run for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class RedisLink:
     """What a pixel knows of its Redis. One for each run of the pixel."""
 

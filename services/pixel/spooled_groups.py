@@ -12,7 +12,7 @@ from typing import Any
 from services.hit import UndecodableEntry, reseal_group
 from services.hit_stream import STREAM, entry_order
 from services.logs import Logger, place_of
-from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink
+from services.pixel.redis_link import SEND_WITHIN_S, WIRE_ERRORS, RedisLink, is_cancelled
 from services.pixel.spool import Spool, SpoolFull
 from services.pixel.stream_writer import StreamWriter
 from services.sealing import KeyHolds, SealingKeys
@@ -71,7 +71,7 @@ class SpooledGroups:
 
     async def drain(self) -> None:
         """Send on what waits in the spool, whenever Redis takes it. Runs beside all else, until cancelled."""
-        while True:
+        while not is_cancelled():
             drained = False
             try:
                 drained = not self._spool.is_empty and await self._has_room() and await self._drain_some()

@@ -98,6 +98,29 @@ def test_looking_survives_a_redis_that_resets_each_connection(tmp_path: Path, no
     uvloop.run(run())
 
 
+def test_a_task_ends_that_is_cancelled_while_redis_resets_its_connection(
+    tmp_path: Path, nowhere: FaultProxy
+) -> None:
+    """It gets the connection's error then, in the place of ``CancelledError``: the pixel would never stop."""
+
+    async def run() -> bool:
+        parts = Parts(tmp_path)
+        commit = parts.make(url_of(nowhere), run=False)
+        assert await commit.spooled.put(b"a group", "", set())
+        for number in range(5_000):  # one in a hundred meets it
+            draining = asyncio.create_task(commit.spooled.drain())
+            await asyncio.sleep(number % 60 / 20_000)  # up to 3 ms: somewhere between connecting and closing
+            draining.cancel()
+            done, _ = await asyncio.wait([draining], timeout=10)
+            assert done, "it goes on"
+            if not draining.cancelled():
+                break
+        await parts.close()
+        return not draining.cancelled()
+
+    assert uvloop.run(run()), "no try met it"
+
+
 def test_the_spool_is_sent_on_after_a_redis_that_reset_each_connection(
     tmp_path: Path, own_redis: OwnRedis
 ) -> None:
