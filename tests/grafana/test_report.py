@@ -63,7 +63,13 @@ def test_a_figure_is_that_of_its_panel(filled: Database, site: str, figure: str,
 
 def test_a_change_is_that_of_the_panels(filled: Database) -> None:
     found = report(filled, FROM=FIRST_DAY, TO=FIRST_DAY).headline["pageviews"]
-    assert (found.value, found.compared, found.before, found.change, found.change_percent) == (3, 3, 1, 2, 200.0)
+    assert (found.value, found.compared, found.before, found.change, found.change_percent) == (
+        3,
+        3,
+        1,
+        2,
+        200.0,
+    )
     assert (found.words, found.colour) == ("▲ 200 % · +2", "green")
     since = report(filled).headline["pageviews"]
     assert (since.before, since.change, since.change_percent) == (None, None, None)
@@ -87,7 +93,10 @@ def test_json_is_a_plain_count_over_the_hits(filled: Database, site: str) -> Non
         assert rows == sorted(plain(filled, columns, site, condition)), key
     assert sum(day["pageviews"] for day in found["by_day"]) == found["headline"]["pageviews"]["value"]
     for source in found["sources"]:
-        assert sum(page["pageviews"] for page in source["pages"]) + source["other_pageviews"] == source["pageviews"]
+        assert (
+            sum(page["pageviews"] for page in source["pages"]) + source["other_pageviews"]
+            == source["pageviews"]
+        )
     assert (found["version"], found["first_day"], found["last_day"]) == (1, FIRST_DAY, LAST_DAY)
 
 
@@ -125,7 +134,7 @@ def test_it_asks_as_many_questions_as_its_progress_says(filled: Database, role: 
 
 
 def test_an_unknown_site_says_which_there_are(filled: Database) -> None:
-    with pytest.raises(BadRequest, match="SITE: there is none of the name 'x.example'; there are: blog.example, "):
+    with pytest.raises(BadRequest, match=r"SITE: there is none of the name 'x\.example'; there are: blog\."):
         report(filled, SITE="x.example")
 
 

@@ -362,7 +362,10 @@ def test_a_report_of_it_is_a_plain_count(demo_stack: Stack, tmp_path: Path) -> N
     found = json.loads(done.stdout)
     [range_of_hits] = stack.query("select min(day)::text, max(day)::text from hits")
     assert (found["first_day"], found["last_day"]) == range_of_hits
-    for key, name, column in (("by_day", "day", "day::text"), ("countries", "country", "coalesce(country, 'XX')")):
+    for key, name, column in (
+        ("by_day", "day", "day::text"),
+        ("countries", "country", "coalesce(country, 'XX')"),
+    ):
         counted = stack.query(
             f"select {column}, count(*)::int, count(distinct session_id)::int from hits"
             f" where site = 'blog.example' and {PEOPLE} group by 1 order by 1"

@@ -105,7 +105,7 @@ def test_one_that_hangs_or_is_away_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tools.report.webhook.TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(NotPosted, match="did not answer: TimeoutError|cannot be reached") as said:
+        with pytest.raises(NotPosted, match=r"did not answer: TimeoutError|cannot be reached") as said:
             post(make_report(), f"http://127.0.0.1:{port}{SECRET}", "json", (0,))
     assert "secret" not in str(said.value)
     with pytest.raises(NotPosted, match="cannot be reached: Connection refused"):

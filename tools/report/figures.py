@@ -135,11 +135,11 @@ def _day(row: Row, zone: ZoneInfo) -> Day:
     )  # fmt: skip
 
 
-def _each(kind: type[Any], name: str, questions: Questions, **columns: str) -> tuple[Any, ...]:
+def _each(made: type[Any], name: str, questions: Questions, /, **columns: str) -> tuple[Any, ...]:
     """The rows of a table of the dashboards; ``columns`` that are called otherwise there."""
-    names = {field: columns.get(field, field) for field in kind.__dataclass_fields__}
+    names = {field: columns.get(field, field) for field in made.__dataclass_fields__}
     return tuple(
-        kind(**{field: _plain(field, row[column]) for field, column in names.items()})
+        made(**{field: _plain(field, row[column]) for field, column in names.items()})
         for row in questions.rows(name)
     )
 

@@ -29,5 +29,5 @@ def subject_of(report: Report) -> str:
         return "Footfall: no data yet"
     figure = report.headline["pageviews"]
     said = f"{figure.value:,} pageviews ({figure.words})"
-    problems = f"{len(report.problems)} problems, " if report.problems else ""
-    return f"Footfall: {problems}{said}, {title_of(report)}"
+    wrong = "something is wrong, " if report.problems else ""
+    return f"Footfall: {wrong}{said}, {title_of(report)}"

@@ -19,16 +19,18 @@ from tools.report.texts import (
     ELSEWHERE,
     FIGURES,
     MISSING,
+    MOST_MISSING,
+    MOST_PAGES,
     NO_DATA,
     PAGES,
     PAGES_OF_SOURCE,
     POSTS,
     SOURCES,
     bars_of,
-    compared_of,
     first_sources,
     for_page,
     others_of,
+    remark_of,
     title_of,
 )
 
@@ -55,7 +57,7 @@ def page_of(report: Report) -> str:
 <p{look("muted", "margin:2px 0 0")}>{title}</p>
 {body}
 <p{look("muted", "margin:24px 0 0;font-size:12px;line-height:18px")}>Made {escape(report.made_at)} by make report. \
-{escape(ELSEWHERE)}.</p>
+{_credit()}</p>
 </td></tr></table>
 </td></tr></table>
 </body></html>
@@ -71,25 +73,32 @@ def _body(report: Report) -> Iterator[str]:
     yield from _problems(report)
     yield _cards(report)
     yield _others(report)
-    said = " ".join(part for part in (f"Last hit {report.last_hit}." if report.last_hit else "", compared_of(report)) if part)
-    yield f"<p{look('muted', 'margin:8px 0 0;font-size:12px;line-height:18px')}>{escape(said)}</p>"
+    yield f"<p{look('muted', 'margin:8px 0 0;font-size:12px;line-height:18px')}>{escape(remark_of(report))}</p>"
     yield from _section("By day", ("", "Pageviews", "Visitors"), _days(report))
     yield from _section("Top pages", ("", "Pageviews", "Visitors"), _pages(report),
-                        others_of(report.pages, PAGES, "pages"))  # fmt: skip
+                        others_of(report.pages, PAGES, MOST_PAGES))  # fmt: skip
     yield from _section("Sources and the pages they led to", ("", "Pageviews"), _sources(report))
     yield from _section("Countries", ("", "Visitors", "Share", "Pageviews"), _countries(report),
-                        others_of(report.countries, COUNTRIES, "countries"))  # fmt: skip
+                        others_of(report.countries, COUNTRIES))  # fmt: skip
     yield from _section("Missing pages, to be mended", ("", "Status", "Pageviews"), _missing(report),
-                        others_of(report.missing, MISSING, "missing pages"))  # fmt: skip
+                        others_of(report.missing, MISSING, MOST_MISSING))  # fmt: skip
     yield from _section("Newest posts", ("", "24 h", "7 days", "Since then"), _posts(report))
     yield from _section("Bots, in no other figure", ("", "Hits"), _bots(report),
-                        others_of(report.bots, BOTS, "kinds"))  # fmt: skip
+                        others_of(report.bots, BOTS))  # fmt: skip
+
+
+def _credit() -> str:
+    """As the licence asks: it leads to where the countries come from."""
+    address = "https://db-ip.com"
+    return escape(ELSEWHERE).replace(
+        address, f'<a href="{address}" rel="noreferrer"{look("link")}>{address}</a>'
+    )
 
 
 def _problems(report: Report) -> Iterator[str]:
     for problem in report.problems:
         yield (
-            f"{TABLE}{look('alarm', 'margin:12px 0 0;border-radius:6px')}><tr><td style=\"padding:8px 12px\">"
+            f'{TABLE}{look("alarm", "margin:12px 0 0;border-radius:6px")}><tr><td style="padding:8px 12px">'
             f"<b{look('bad')}>{escape(problem.words)}</b><br>{escape(problem.what_to_do)}</td></tr></table>"
         )
 
@@ -105,8 +114,9 @@ def _cards(report: Report) -> str:
 
 def _card(heading: str, figure: Figure, picture: str, padding: str) -> str:
     return (
-        f'<td class="half" width="50%" valign="top" style="padding:{padding}">{TABLE}{look("box", "border-radius:6px")}><tr>'
-        f'<td style="padding:10px 12px"><span{look("muted")}>{heading}</span><br>'
+        f'<td class="half" width="50%" valign="top" style="padding:{padding}">'
+        f'{TABLE}{look("box", "border-radius:6px")}><tr><td style="padding:10px 12px">'
+        f"<span{look('muted')}>{heading}</span><br>"
         f'<span style="font-size:28px;line-height:36px;font-weight:600">{figure.value:,}</span><br>'
         f"<span{look(CHANGES[figure.colour], 'font-size:13px')}>{escape(figure.words)}</span>"
         f'<div style="padding-top:6px">{picture}</div></td></tr></table></td>'
@@ -125,7 +135,7 @@ def _others(report: Report) -> str:
     cells = "".join(
         f'<tr><td style="padding:2px 8px 2px 0;white-space:nowrap">{heading}</td>'
         f'<td align="right" style="padding:2px 12px 2px 0"><b>{value}</b></td>'
-        f"<td width=\"100%\"{look(kind, 'padding:2px 0;font-size:13px')}>{escape(words)}</td></tr>"
+        f'<td width="100%"{look(kind, "padding:2px 0;font-size:13px")}>{escape(words)}</td></tr>'
         for heading, value, words, kind in rows
     )
     return f'{TABLE} style="margin:12px 0 0">{cells}</table>' if rows else ""

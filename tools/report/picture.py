@@ -1,4 +1,4 @@
-"""A small picture of days as SVG, for a page: without text, which a mail program would leave when it takes SVG away."""
+"""A small picture of days as SVG: without text, which a mail program would leave when it takes SVG away."""
 
 from __future__ import annotations
 

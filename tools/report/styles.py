@@ -1,4 +1,4 @@
-"""How the page looks: each class as inline style, which every mail program takes, and its dark form for those that can."""
+"""How the page looks: each class as inline style, which every mail program takes, and what is other in the dark."""
 
 from __future__ import annotations
 

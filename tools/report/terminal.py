@@ -6,6 +6,7 @@ So a title that a terminal draws wider than it should, or from right to left, mo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -21,6 +22,8 @@ from tools.report.texts import (
     ELSEWHERE,
     FIGURES,
     MISSING,
+    MOST_MISSING,
+    MOST_PAGES,
     NO_DATA,
     PAGES,
     PAGES_OF_SOURCE,
@@ -28,16 +31,18 @@ from tools.report.texts import (
     SOURCES,
     bar,
     bars_of,
-    compared_of,
     first_sources,
     one_line,
     others_of,
+    remark_of,
     sparkline,
     title_of,
 )
 
 LOG_WIDTH = 80  # where there is no terminal, and COLUMNS does not say
 NARROW = 60  # below it: no second column of text
+LABEL_WIDTH, NUMBER_WIDTH = 16, 11  # with the space behind
+SO_FAR = " so far"
 COLOURS = {"green": "green", "red": "red"}
 
 
@@ -54,10 +59,12 @@ def console_of(file: TextIO, environ: Mapping[str, str]) -> Console:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print it."""
+    """Print it, without the spaces that would fill each line."""
     report = with_texts(report, one_line)
-    for part in _parts(report, console.width):
-        console.print(part)
+    with console.capture() as captured:
+        for part in _parts(report, console.width):
+            console.print(part)
+    console.file.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def _parts(report: Report, width: int) -> Iterator[RenderableType]:
@@ -65,7 +72,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     if report.is_empty:
         yield Group("", *NO_DATA)
     else:
-        yield _muted(f"Last hit {report.last_hit}. {compared_of(report)}" if report.last_hit else compared_of(report))
+        yield _muted(remark_of(report))
         yield ""
         yield _headline(report, width)
     yield from _problems(report)
@@ -109,7 +116,9 @@ def _headline(report: Report, width: int) -> Table:
     for name, heading in FIGURES.items():
         figure = report.headline[name]
         if name in ("pageviews", "visitors") or figure.value or figure.before:
-            table.add_row(heading, Text(f"{figure.value:,}", style="bold"), _change(report, name, figure, width))
+            table.add_row(
+                heading, Text(f"{figure.value:,}", style="bold"), _change(report, name, figure, width)
+            )
         if name == "visitors" and report.pageviews_a_visitor is not None:
             table.add_row("Pageviews a visitor", f"{report.pageviews_a_visitor:.2f}", "")
     return table
@@ -134,14 +143,15 @@ def _days(report: Report, width: int) -> RenderableType | None:
     step, bars = bars_of(report.by_day)
     if not bars:
         return None
-    table = _table("" if step == 1 else f"{step} days from", "pageviews", "visitors", texts=[("", 1)])
+    numbers = ("pageviews", "visitors")[: 2 if width >= NARROW else 1]
+    table = _table("" if step == 1 else f"{step} days from", *numbers, texts=[("", 1)])
     most = max(found.pageviews for found in bars)
-    room = max(5, width - 40)
+    room = max(5, width - LABEL_WIDTH - NUMBER_WIDTH * len(numbers) - len(SO_FAR))
     for found in bars:
-        drawn = Text(bar(found.pageviews, most, room - 7), style="blue")
+        drawn = Text(bar(found.pageviews, most, room), style="blue")
         if found.is_open:
-            drawn.append(" so far", style="dim")
-        table.add_row(found.label, f"{found.pageviews:,}", f"{found.visitors:,}", drawn)
+            drawn.append(SO_FAR, style="dim")
+        table.add_row(found.label, *(f"{getattr(found, name):,}" for name in numbers), drawn)
     return table
 
 
@@ -152,7 +162,7 @@ def _pages(report: Report, width: int) -> RenderableType | None:
     for page in report.pages[:PAGES]:
         where = [Text(page.page, style="dim")] if is_wide else []
         table.add_row(f"{page.pageviews:,}", f"{page.visitors:,}", Text(page.title), *where)
-    return _with_rest(table, report.pages, others_of(report.pages, PAGES, "pages, see pages in Grafana"))
+    return _with_rest(table, report.pages, others_of(report.pages, PAGES, MOST_PAGES))
 
 
 def _with_rest(table: Table, items: Sequence[object], rest: str) -> RenderableType | None:
@@ -183,8 +193,7 @@ def _countries(report: Report) -> RenderableType | None:
             f"{country.visitors:,}", f"{country.share:.1f} %", f"{country.pageviews:,}",
             Text(f"{country.flag} {country.name}"),
         )  # fmt: skip
-    rest = others_of(report.countries, COUNTRIES, "countries")
-    found = _with_rest(table, report.countries, rest)
+    found = _with_rest(table, report.countries, others_of(report.countries, COUNTRIES))
     return Group(found, _muted(ELSEWHERE)) if found else None
 
 
@@ -194,7 +203,7 @@ def _missing(report: Report) -> RenderableType | None:
         table.add_row(f"{page.pageviews:,}", page.status, Text(page.page))
         if page.referrer != "–":
             table.add_row("", "", Text(f"  ← {page.referrer}", style="dim"))
-    return _with_rest(table, report.missing, others_of(report.missing, MISSING, "missing pages"))
+    return _with_rest(table, report.missing, others_of(report.missing, MISSING, MOST_MISSING))
 
 
 def _posts(report: Report) -> RenderableType | None:
@@ -211,12 +220,13 @@ def _bots(report: Report) -> RenderableType | None:
     table = _table("hits", texts=[("", 1)])
     for bots in report.bots[:BOTS]:
         table.add_row(f"{bots.hits:,}", Text(bots.kind))
-    return _with_rest(table, report.bots, others_of(report.bots, BOTS, "kinds"))
+    return _with_rest(table, report.bots, others_of(report.bots, BOTS))
 
 
 def text_of(report: Report, width: int = LOG_WIDTH) -> str:
     """As in a log."""
-    console = Console(width=width, color_system=None, markup=False, emoji=False, highlight=False)
-    with console.capture() as capture:
-        show(report, console)
-    return capture.get()
+    file = StringIO()
+    show(
+        report, Console(file=file, width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    )
+    return file.getvalue()

@@ -17,8 +17,9 @@ SPARKS = "▁▂▃▄▅▆▇█"
 PARTS = " ▏▎▍▌▋▊▉"  # of a cell, in eighths
 MOST_BARS = 31
 STEPS = (1, 7, 28, 91, 364)  # days of a bar
-# Rows that are shown.
+# Rows that are shown, and rows that are asked for.
 PAGES, SOURCES, PAGES_OF_SOURCE, COUNTRIES, MISSING, POSTS, BOTS = 10, 8, 3, 10, 10, 5, 6
+MOST_PAGES, MOST_MISSING = 50, 500
 FIGURES = {
     "pageviews": "Pageviews",
     "visitors": "Visitors",
@@ -29,7 +30,7 @@ FIGURES = {
 }
 APART = {
     "bot_hits": "in no other figure",
-    "anonymous_pageviews": "pageviews that are in no visitor",
+    "anonymous_pageviews": "in no visitor",
     "owner_hits": "in no other figure",
 }
 NO_DATA = (
@@ -37,7 +38,11 @@ NO_DATA = (
     "Put the tag on a page (docs/tag.md), open it, and run this again: a hit shows after 2 seconds.",
     "Or see it with made-up visits: make demo DAYS=30",
 )
-ELSEWHERE = "Countries: IP Geolocation by DB-IP (https://db-ip.com), CC BY 4.0; or GeoLite data by MaxMind"
+# As both licences ask, see grafana/definitions/credit.py.
+ELSEWHERE = (
+    "Countries: IP Geolocation by DB-IP, https://db-ip.com, CC BY 4.0. Where a licence key of MaxMind is set: "
+    "This product includes GeoLite Data created by MaxMind, available from https://www.maxmind.com."
+)
 
 
 def one_line(text: str, kept: str = "") -> str:
@@ -132,6 +137,12 @@ def compared_of(report: Report) -> str:
     return f"Compared: {whole} with {with_days}.{left_out}"
 
 
+def remark_of(report: Report) -> str:
+    """When the last hit came, and what was compared."""
+    last = f"Last hit {report.last_hit}." if report.last_hit else ""
+    return " ".join(part for part in (last, compared_of(report)) if part)
+
+
 def first_sources(report: Report, sources: int, pages: int) -> tuple[list[Source], OtherSources]:
     """The first sources with their first pages; all else is added to what is not named."""
     shown = [_with_pages(source, pages) for source in report.sources[:sources]]
@@ -147,7 +158,9 @@ def _with_pages(source: Source, pages: int) -> Source:
     return Source(source.source, source.pageviews, source.pages[:pages], source.other_pageviews + more)
 
 
-def others_of(items: Sized, shown: int, name: str) -> str:
-    """Said where more are known than are shown; empty else."""
+def others_of(items: Sized, shown: int, most: int | None = None) -> str:
+    """Said where more are known than are shown; ``most``: so many are asked for, and there may be more."""
     number = len(items) - shown
-    return f"+ {number:,} other {name}" if number > 0 else ""
+    if number <= 0:
+        return ""
+    return "and others" if len(items) == most else f"+ {number:,} other{'s' * (number > 1)}"

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.report.shape import Report, json_of, with_texts
-from tools.report.texts import NO_DATA, compared_of, one_line, title_of
+from tools.report.texts import NO_DATA, one_line, remark_of, title_of
 
 TIMEOUT_S = 10.0  # of each wait for the receiver
 PAUSES_S = (1.0, 4.0)  # before the second and the third try
@@ -43,7 +43,9 @@ def place_of(url: str) -> str:
     except ValueError:
         is_address = False
     if not is_address or not re.fullmatch(r"[!-~]+", url) or "@" in parts.netloc:
-        raise NotPosted("WEBHOOK: it is no address such as https://hooks.example.com/…, in ASCII and without a user")
+        raise NotPosted(
+            "WEBHOOK: it is no address such as https://hooks.example.com/…, in ASCII and without a user"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -73,7 +75,10 @@ def _try(request: urllib.request.Request) -> tuple[str, bool]:
     except urllib.error.HTTPError as error:
         error.close()
         if 300 <= error.code < 400:
-            return f"answered {error.code}: it leads elsewhere, which is not followed; name that address", False
+            return (
+                f"answered {error.code}: it leads elsewhere, which is not followed; name that address",
+                False,
+            )
         return f"answered {error.code}", error.code in TRIED_AGAIN
     except urllib.error.URLError as error:
         reason = error.reason
@@ -94,7 +99,7 @@ def chat_text(report: Report) -> str:
     for name in ("pageviews", "visitors", "missing_pageviews"):
         figure = report.headline[name]
         lines.append(f"{name.replace('_pageviews', ' pages')}: {figure.value:,} ({figure.words})")
-    lines.append(compared_of(report))
+    lines.append(remark_of(report))
     rows = ["```", *(f"{p.pageviews:>9,}  {p.title[:MOST_TITLE]}" for p in report.pages[:ROWS]), ""]
     rows += [f"{s.pageviews:>9,}  from {s.source[:MOST_TITLE]}" for s in report.sources[:ROWS]]
     return _cut("\n".join(lines)) + "\n" + "\n".join([*rows, "```"])
