@@ -73,14 +73,16 @@ def _body(report: Report) -> Iterator[str]:
     yield from _problems(report)
     yield _cards(report)
     yield _others(report)
-    yield f"<p{look('muted', 'margin:8px 0 0;font-size:12px;line-height:18px')}>{escape(remark_of(report))}</p>"
+    dashed = " Dashed: the days before." if report.headline["pageviews"].before is not None else ""
+    remark = escape(remark_of(report) + dashed)
+    yield f"<p{look('muted', 'margin:8px 0 0;font-size:12px;line-height:18px')}>{remark}</p>"
     yield from _section("By day", ("", "Pageviews", "Visitors"), _days(report))
     yield from _section("Top pages", ("", "Pageviews", "Visitors"), _pages(report),
                         others_of(report.pages, PAGES, MOST_PAGES))  # fmt: skip
     yield from _section("Sources and the pages they led to", ("", "Pageviews"), _sources(report))
     yield from _section("Countries", ("", "Visitors", "Share", "Pageviews"), _countries(report),
                         others_of(report.countries, COUNTRIES))  # fmt: skip
-    yield from _section("Missing pages, to be mended", ("", "Status", "Pageviews"), _missing(report),
+    yield from _section("Missing pages, to be mended", ("", "Pageviews"), _missing(report),
                         others_of(report.missing, MISSING, MOST_MISSING))  # fmt: skip
     yield from _section("Newest posts", ("", "24 h", "7 days", "Since then"), _posts(report))
     yield from _section("Bots, in no other figure", ("", "Hits"), _bots(report),
@@ -104,7 +106,7 @@ def _problems(report: Report) -> Iterator[str]:
 
 
 def _cards(report: Report) -> str:
-    days = report.by_day
+    days = [day for day in report.by_day if not day.is_open]
     pageviews = curve([d.pageviews for d in days], [d.pageviews_before for d in days], BLUE)
     visitors = curve([d.visitors for d in days], [], GREEN)
     cards = _card("Pageviews", report.headline["pageviews"], pageviews, "0 5px 0 0")
@@ -190,7 +192,7 @@ def _days(report: Report) -> Iterator[str]:
         rest = f'<td width="{100 - share}%"></td>' if share < 100 else ""
         label = found.label + (", so far" if found.is_open else "") + (f", {step} days" if step > 1 else "")
         yield _row(
-            f'{TABLE}><tr><td width="150" style="white-space:nowrap">{label}</td>'
+            f'{TABLE}><tr><td width="172" style="white-space:nowrap">{label}</td>'
             f"<td>{TABLE}><tr>{drawn if share else ''}{rest}</tr></table></td></tr></table>",
             f"{found.pageviews:,}", f"{found.visitors:,}",
         )  # fmt: skip
@@ -225,8 +227,8 @@ def _countries(report: Report) -> Iterator[str]:
 
 def _missing(report: Report) -> Iterator[str]:
     for page in report.missing[:MISSING]:
-        who = _small(f"← {page.referrer}") if page.referrer != "–" else ""
-        yield _row(_linked(page.page, page.address) + who, escape(page.status), f"{page.pageviews:,}")
+        who = f" · ← {page.referrer}" if page.referrer != "–" else ""
+        yield _row(_linked(page.page, page.address) + _small(page.status + who), f"{page.pageviews:,}")
 
 
 def _posts(report: Report) -> Iterator[str]:

@@ -73,11 +73,11 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
         yield Group("", *NO_DATA)
     else:
         yield _muted(remark_of(report))
-        yield ""
-        yield _headline(report, width)
     yield from _problems(report)
     if report.is_empty:
         return
+    yield ""
+    yield _headline(report, width)
     yield from _section("By day", _days(report, width))
     yield from _section("Top pages", _pages(report, width))
     yield from _section("Sources and the pages they led to", _sources(report))
