@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from grafana.panels import READER, SQL
 from tests.conftest import Database
-from tests.grafana.rows import BEGIN, BLOG, END, FIRST_DAY, HUMAN, LAST_DAY, SHOP
+from tests.grafana.rows import (
+    BEGIN,
+    BLOG,
+    END,
+    FIRST_DAY,
+    HUMAN,
+    LAST_DAY,
+    SHOP,
+    ZONE,
+    make_hit_at,
+    set_zone,
+    store,
+)
 from tests.grafana.test_panels import run
 from tools.report.figures import QUESTIONS, report_of
 from tools.report.request import BadRequest, request_of
@@ -119,6 +132,25 @@ def test_what_is_wrong_is_said(filled: Database) -> None:
     assert found["dead-letters"].what_to_do == "make dead-letters"
     gaps = [problem.words for problem in report(filled).problems if problem.kind == "gap"]
     assert any("from 2024-03-08 22:00 to 2024-03-09 02:30 (4 h)" in words for words in gaps)
+
+
+def test_today_is_marked_and_not_compared(database: Database) -> None:
+    now = datetime.now(ZONE)
+    views = {2: 2, 1: 1, 0: 9}  # by how many days ago
+    with database.connect() as connection:
+        set_zone(connection)
+        store(connection, [
+            make_hit_at(100 * ago + n, now - timedelta(days=ago), str(n))
+            for ago, count in views.items() for n in range(count)
+        ])  # fmt: skip
+    found = report(database, FROM="", TO="", DAYS="2")
+    assert [(day.pageviews, day.is_open, day.pageviews_before) for day in found.by_day] == [
+        (1, False, 2), (9, True, None),
+    ]  # fmt: skip
+    figure = found.headline["pageviews"]
+    assert (figure.value, figure.compared, figure.before, figure.change_percent) == (10, 1, 2, -50.0)
+    alone = report(database, FROM="", TO="", DAYS="1").headline["pageviews"]
+    assert (alone.value, alone.before, alone.change, alone.words) == (9, 1, None, "1 the day before")
 
 
 def test_posts_that_were_published_later_are_not_shown(filled: Database) -> None:

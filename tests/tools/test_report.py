@@ -20,7 +20,7 @@ from rich.cells import cell_len
 
 import tests.strategies  # noqa: F401 - registers and loads hypothesis's profile
 from tests.tools.reports import FIRST, make_report
-from tools.report.__main__ import NotWritten, write_whole
+from tools.report.__main__ import NotWritten, main, write_whole
 from tools.report.mail import mail_of
 from tools.report.page import page_of
 from tools.report.request import NAMES, BadRequest, range_of, request_of
@@ -280,6 +280,30 @@ def test_a_range(named: dict[str, str], first: str, last: str) -> None:
 def test_what_cannot_be_is_said(named: dict[str, str], words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         range_of(request_of(named), TODAY)
+
+
+@pytest.mark.parametrize(("named", "code", "words"), [
+    ({"DAYS": "x"}, 2, "DAYS: 'x' is not a number"),
+    ({"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/x"}, 1, "PostgreSQL: OperationalError: does it run"),
+    ({"DATABASE_URL": "postgresql://me:secret@[/x"}, 1, "PostgreSQL: ProgrammingError: does it run"),
+    ({"WEBHOOK": "hooks.example/secret"}, 1, "WEBHOOK: it is no address"),
+    ({"DATA_DIR": "/nowhere"}, 1, "nothing runs in DATA_DIR /nowhere.*give DATABASE_URL"),
+])  # fmt: skip
+def test_what_goes_wrong_is_said_without_a_secret(
+    named: dict[str, str],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in (*NAMES, "DATABASE_URL"):
+        monkeypatch.setenv(name, named.get(name, ""))
+    monkeypatch.setenv("DATA_DIR", named.get("DATA_DIR", "/nowhere"))
+    assert main() == code
+    said = capsys.readouterr()
+    assert re.search(words, said.err)
+    assert "secret" not in said.err
+    assert said.out == ""
 
 
 # What is written of it --------------------------------------------------------------------------------------------

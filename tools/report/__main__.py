@@ -105,7 +105,6 @@ def main() -> int:
     except BrokenPipeError:
         # Whoever read has enough; Python would say so once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         print(f"cannot print the report: {error.strerror}", file=sys.stderr)
         return 1

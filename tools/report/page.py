@@ -35,7 +35,8 @@ from tools.report.texts import (
 )
 
 CHANGES = {"green": "good", "red": "bad", "text": "muted"}
-TABLE = '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"'
+DATA_TABLE = '<table width="100%" cellpadding="0" cellspacing="0" border="0"'
+TABLE = DATA_TABLE + ' role="presentation"'
 
 
 def page_of(report: Report) -> str:
@@ -149,13 +150,10 @@ def _section(title: str, headings: tuple[str, ...], rows: Iterable[str], rest: s
     if not found:
         return
     first, *numbers = headings
-    head = "".join(
-        f'<th align="right"{look("muted", "padding:0 0 4px 12px;font-size:12px;font-weight:400;white-space:nowrap")}>'
-        f"{heading}</th>"
-        for heading in numbers
-    )
+    small = look("muted", "padding:0 0 4px 12px;font-size:12px;font-weight:400;white-space:nowrap")
+    head = "".join(f'<th scope="col" align="right"{small}>{heading}</th>' for heading in numbers)
     yield (
-        f'{TABLE} style="margin:24px 0 0"><tr><th align="left" width="100%" style="padding:0 0 4px">'
+        f'{DATA_TABLE} style="margin:24px 0 0"><tr><th scope="col" align="left" width="100%" style="padding:0 0 4px">'
         f'<h2 style="margin:0;font-size:15px;line-height:20px">{title}</h2>{first}</th>{head}</tr>{found}</table>'
     )
     if rest:
