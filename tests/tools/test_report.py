@@ -25,6 +25,7 @@ from tools.report.mail import mail_of
 from tools.report.page import page_of
 from tools.report.request import NAMES, BadRequest, range_of, request_of
 from tools.report.shape import json_of
+from tools.report.sources import sources_of
 from tools.report.terminal import console_of, text_of
 from tools.report.texts import bar, bars_of, first_sources, for_page, one_line, sparkline
 from tools.report.webhook import MOST_CHARACTERS, chat_text
@@ -242,6 +243,28 @@ def test_what_is_not_shown_of_sources_is_in_the_others() -> None:
     assert len(shown) == 8
     assert shown[0].other_pageviews == 30
     assert (others.sources, others.pageviews) == (4 + 4, 7 + 4 * 30)
+
+
+def test_a_source_may_be_called_as_the_rows_that_are_none() -> None:
+    def row(label: str, source: str, page: str = "All", pageviews: int = 1) -> dict[str, object]:
+        return {"label": label, "source": source, "page": page, "pageviews": pageviews, "referrer": "–"}
+
+    names = ["All", "↳ … others", "+ 3 other sources"]
+    rows = [
+        part
+        for name in names
+        for part in (
+            row(name, name, pageviews=5),
+            row("↳ T", name, "a/x", 3),
+            row("↳ … others", name, pageviews=2),
+        )
+    ]
+    found, others = sources_of([*rows, row("+ 9 other sources", "All", pageviews=7)])
+    assert [source.source for source in found] == names
+    assert [(source.pageviews, len(source.pages), source.other_pageviews) for source in found] == [
+        (5, 1, 2)
+    ] * 3
+    assert (others.sources, others.pageviews) == (9, 7)
 
 
 # What is asked ----------------------------------------------------------------------------------------------------

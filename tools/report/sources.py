@@ -18,13 +18,13 @@ def sources_of(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Source, ...], Othe
     others = OtherSources()
     groups: list[list[dict[str, Any]]] = []
     for row in rows:
-        is_page = row["page"] != NO_PAGE
-        if not is_page and row["label"] == row["source"]:
-            groups.append([row])
-        elif row["source"] == NO_PAGE and (found := re.fullmatch(r"\+ (\d+) other sources", row["label"])):
+        found = re.fullmatch(r"\+ (\d+) other sources", row["label"])
+        if found and row["source"] == NO_PAGE:
             others = OtherSources(int(found[1]), int(row["pageviews"]))
-        else:
+        elif groups and groups[-1][0]["source"] == row["source"]:
             groups[-1].append(row)
+        else:
+            groups.append([row])
     return tuple(_source(group) for group in groups), others
 
 
