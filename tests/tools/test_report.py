@@ -230,7 +230,7 @@ def test_bars_and_sparklines() -> None:
     assert bar(0, 0, 10) == ""
     assert sparkline([0, 1, 2, 7], 10) == "▁▂▃█"
     assert sparkline([1, 1, 2, 2], 2) == "▅█"
-    assert sparkline([], 5) == sparkline([1], 0) == ""
+    assert sparkline([], 5) == sparkline([1], 5) == sparkline([1, 2], 0) == ""
     step, bars = bars_of(make_report(days=90).by_day)
     assert (step, len(bars), bars[0].label, bars[-1].is_open) == (7, 13, "2026-11-17", True)
     assert sum(found.pageviews for found in bars) == sum(day.pageviews for day in make_report(days=90).by_day)

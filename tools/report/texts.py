@@ -74,8 +74,8 @@ def for_page(text: str) -> str:
 
 
 def sparkline(values: Sequence[int], width: int) -> str:
-    """A line of at most ``width`` cells; several days share one where there are more."""
-    if not values or width < 1:
+    """A line of at most ``width`` cells; several days share one where there are more. Empty for a single day."""
+    if len(values) < 2 or width < 1:
         return ""
     step = -(-len(values) // width)
     sums = [sum(values[at : at + step]) for at in range(0, len(values), step)]
