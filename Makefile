@@ -10,10 +10,19 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
+# Each NAME=value of make's command line goes to the program by the environment and as written, for every target: in a
+# recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
+$(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
+
 .PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "make help-NAME says more of one, docs/commands.md of all"
+
+# Of one: its text and its variables with their defaults.
+help-%: $(RUN)
+	@$(PY) -m tools.commands $*
 
 # Installation is said on standard error, so that `make urls` prints nothing else.
 $(VENV)/pyvenv.cfg:
@@ -50,7 +59,7 @@ growth: $(DEV) ## Costs at 1, 10, 30 million stored hits, 1 and 40 sites, 5,000 
 	@$(PY) -m bench.growth
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
-	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))
+	@exec $(PY) -m tools.chaos
 
 deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no hit is lost or refused
 	@$(PY) -m tools.deploy
@@ -62,42 +71,26 @@ grafana-check: $(DEV) ## Ask a running Grafana for its dashboards, panels, data 
 	@$(PY) -m tools.grafana_check
 
 audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
-	@$(PY) -m tools.audit $(if $(JSON),--json)
+	@$(PY) -m tools.audit
 
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
-	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
+	@$(PY) -m tools.rebuild
 
 demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 SEED=1, else live with RATE=60 MINUTES=
-	@exec $(PY) -m tools.demo $(foreach name,DAYS SEED RATE MINUTES FORCE,$(if $($(name)),"$(name)=$($(name))"))
+	@exec $(PY) -m tools.demo
 
-replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
-	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
+replay: $(RUN) ## Send the page views of LOG=access.log through the pixel, now; SITE=
+	@$(PY) -m tools.replay
 
 renormalise: $(RUN) ## Read stored hits again by the rules of this version
 	@$(PY) -m tools.renormalise
 
 dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
-	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
+	@$(PY) -m tools.dead_letters
 
-# By the environment and as written: on a command line make would expand a TEXT, and the shell run what it quotes.
-annotate: override export TEXT := $(value TEXT)
-annotate: override export AT := $(value AT)
-annotate: override export UNTIL := $(value UNTIL)
-annotate: override export SITE := $(value SITE)
-annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
 	@$(PY) -m tools.annotate
 
-report: override export DAYS := $(value DAYS)
-report: override export FROM := $(value FROM)
-report: override export TO := $(value TO)
-report: override export SITE := $(value SITE)
-report: override export JSON := $(value JSON)
-report: override export HTML := $(value HTML)
-report: override export MAIL := $(value MAIL)
-report: override export WEBHOOK := $(value WEBHOOK)
-report: override export WEBHOOK_FILE := $(value WEBHOOK_FILE)
-report: override export WEBHOOK_FORMAT := $(value WEBHOOK_FORMAT)
 report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…
 	@$(PY) -m tools.report
 
@@ -117,12 +110,13 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md, commands.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
 	@$(PY) -m bench.page
+	@$(PY) -m tools.commands
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run dev; do \
