@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo import rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,16 @@ rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1
 
 demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 SEED=1, else live with RATE=60 MINUTES=
 	@exec $(PY) -m tools.demo $(foreach name,DAYS SEED RATE MINUTES FORCE,$(if $($(name)),"$(name)=$($(name))"))
+
+# By the environment and as written, as for `annotate`.
+import: override export LOG := $(value LOG)
+import: override export DB := $(value DB)
+import: override export SITE := $(value SITE)
+import: override export FORMAT := $(value FORMAT)
+import: override export TIMEZONE := $(value TIMEZONE)
+import: override export FOLLOW := $(value FOLLOW)
+import: $(RUN) ## Hits of the past from LOG=access.log, gzip too, FOLLOW=1, or DB=hits.db TIMEZONE=; SITE= FORMAT=
+	@exec $(PY) -m tools.importer
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
 	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
