@@ -106,8 +106,7 @@ class Enricher:
         return Agent(raw.given.is_bot, None, None, None, None, None, None)
 
     def _country_for(self, raw: RawHit) -> str | None:
-        country = self._country_of(raw.address)
-        return raw.given.country if country is None and raw.given else country
+        return raw.given.country if raw.given and raw.given.country else self._country_of(raw.address)
 
     def enrich(self, raw: RawHit, now: datetime.datetime, one_off_key: str | None = None) -> Hit:
         """The hit; ``one_off_key`` names the key of the import that it is of. Raises ``CannotEnrich``.

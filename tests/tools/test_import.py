@@ -169,9 +169,8 @@ def test_a_sample_is_imported_once_and_its_sessions_are_its_own(
     before = numbers_of(stack)
     with gzip.open(f"{path}.1.gz", "wb") as packed:
         packed.write(path.read_bytes())
-    for again in (path, f"{path}.1.gz"):
-        report = do_import(stack, f"LOG={again}", f"SITE={site}")
-        assert (report["imported"], report["already there"]) == (0, 6)
+    report = do_import(stack, f"LOG={path} {path}.1.gz", f"SITE={site}")
+    assert (report["imported"], report["already there"]) == (0, 12)
     assert numbers_of(stack) == before
 
 
@@ -260,10 +259,10 @@ def start(stack: Stack, log: Path, **more: str) -> subprocess.Popen[str]:
 def test_killed_in_the_middle_and_run_again_it_is_whole(stack: Stack, tmp_path: Path) -> None:
     """Days of late and days beyond the retention, with the same people before and after the kill."""
     days = [day_ago(RETENTION_DAYS + 40), day_ago(RETENTION_DAYS + 39), day_ago(9), day_ago(8)]
-    each = 6_000
+    each = 3_000
     path = write(tmp_path / "killed.log", [line(day, n) for day in days for n in range(each)])
     stored = "select coalesce(sum(stored), 0)::int from ledger where site = 'killed.example'"
-    for least in (1, each + 1, 2 * each + 1):
+    for least in (1, each + 1):
         process = start(stack, path)
         wait_until(lambda least=least: stack.query(stored)[0][0] >= least, 60, pause_s=0.01)
         process.send_signal(signal.SIGKILL)
@@ -271,7 +270,7 @@ def test_killed_in_the_middle_and_run_again_it_is_whole(stack: Stack, tmp_path: 
         assert len(keys_alive(stack)) == 1, "the next run goes on under the same key"
     report = do_import(stack, f"LOG={path}", "SITE=killed.example")
     assert report["imported"] + report["already there"] == 4 * each
-    assert report["already there"] > 2 * each
+    assert each < report["already there"] < 4 * each
     traffic = stack.query(
         "select day, pageviews, visitors from daily_traffic where site = 'killed.example' order by 1"
     )

@@ -39,7 +39,7 @@ BATCH = 2_000  # records
 LOOK_EVERY_S = 0.5  # at a log that is followed
 # Before a key's end a run that follows goes over to another: what it has written is taken by then.
 KEY_MARGIN = datetime.timedelta(minutes=10)
-SEALED = "its day is sealed: older than RETENTION_DAYS, and has had hits before"
+SEALED = "its day is sealed: it had hits before, and they were dropped after RETENTION_DAYS"
 Source = LogHits | EventHits
 
 

@@ -40,6 +40,11 @@ where import_id = %(import_id)s
        or not exists (select from ledger where day = %(day)s::date and stored > 0))
 returning true
 """
+# One that was sealed before RETENTION_DAYS was raised.
+IS_DROPPED = """-- import: is_dropped
+select to_regclass('hits_days.d' || to_char(%(day)s::date, 'YYYYMMDD')) is null
+   and exists (select from ledger where day = %(day)s::date and stored > 0)
+"""
 STILL_WAITING = """-- import: still_waiting
 select exists (select from rollup_pending where batch_id <= %(batch_id)s)
 """
@@ -116,12 +121,17 @@ class ImportRow:
 
     def is_sealed(self, day: str) -> bool:
         """Whether a day takes no more hits. One beyond the retention that never had any is opened."""
-        if day >= self._first_kept:
-            return False
         if day not in self._known:
-            row = self._connection.execute(OPEN_DAY, {"import_id": self._id, "day": day}).fetchone()
-            self._known[day] = row is None
+            self._known[day] = not self._open(day) if day < self._first_kept else self._is_dropped(day)
         return self._known[day]
+
+    def _open(self, day: str) -> bool:
+        found = self._connection.execute(OPEN_DAY, {"import_id": self._id, "day": day})
+        return found.fetchone() is not None
+
+    def _is_dropped(self, day: str) -> bool:
+        [(is_dropped,)] = self._connection.execute(IS_DROPPED, {"day": day}).fetchall()
+        return bool(is_dropped)
 
     def opened_days(self) -> list[datetime.date]:
         """The days that are to be sealed."""
