@@ -14,7 +14,7 @@ RUN := $(VENV)/.run
 # recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
 $(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,11 @@ demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel, now; SITE=
 	@$(PY) -m tools.replay
+import: $(RUN) ## Hits of the past from LOG=access.log, gzip too, FOLLOW=1, or DB=hits.db TIMEZONE=; SITE= FORMAT=
+	@exec $(PY) -m tools.importer
+
+replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
+	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
 
 renormalise: $(RUN) ## Read stored hits again by the rules of this version
 	@$(PY) -m tools.renormalise

@@ -14,14 +14,14 @@ import sys
 import uuid
 from collections import Counter
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.settings import SettingsError, load_settings
-from tools.access_log import Line, own_host, parse_line
+from tools.access_log import Line, own_host, page_of, parse_line
 from tools.arguments import Argument
 from tools.stack import NoStack, pixel_socket, running_urls
 
@@ -55,9 +55,7 @@ def read_log(path: Path) -> tuple[list[Line], int]:
 
 def request_of(line: Line, host: str, hit_id: uuid.UUID, address_header: str) -> tuple[str, dict[str, str]]:
     """Path with query, and headers, of the request that the line's page view would have sent."""
-    target = quote(line.target, safe="/%?&=+:;,@!$'()*~-._#[]")
-    page = target if target.startswith(("http://", "https://")) else f"https://{host}{target}"
-    parameters = {"url": page[:2048], "status": str(line.status), "id": str(hit_id)}
+    parameters = {"url": page_of(line, host)[:2048], "status": str(line.status), "id": str(hit_id)}
     if line.referrer:
         parameters["referrer"] = line.referrer[:2048]
     query = urlencode(parameters)
