@@ -9,8 +9,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
+EXPORT := $(VENV)/.export
+DATASETTE := $(VENV)/datasette
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate export datasette grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +31,18 @@ $(RUN): requirements/run.txt $(VENV)/pyvenv.cfg
 $(DEV): requirements/dev.txt $(VENV)/pyvenv.cfg
 	@echo "installing locked dependencies for development …" >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt >&2
-	@touch $(RUN) $@
+	@touch $(RUN) $(EXPORT) $@
+
+$(EXPORT): requirements/export.txt $(RUN)
+	@echo "installing DuckDB, which writes Parquet …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/export.txt >&2
+	@touch $@
+
+$(DATASETTE)/.installed: requirements/datasette.txt $(VENV)/pyvenv.cfg
+	@echo "installing Datasette …" >&2
+	@$(PY) -m venv --clear $(DATASETTE) >&2
+	@$(DATASETTE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/datasette.txt >&2
+	@touch $@
 
 run: $(RUN) ## Run the whole product on this machine, without Docker
 	@exec $(PY) -m tools.run
@@ -88,6 +101,21 @@ annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
 	@$(PY) -m tools.annotate
 
+datasette export: override export VIEW := $(value VIEW)
+datasette export: override export FROM := $(value FROM)
+datasette export: override export TO := $(value TO)
+datasette export: override export SITE := $(value SITE)
+export: override export FORMAT := $(value FORMAT)
+export: override export OUT := $(value OUT)
+export: override export SPREADSHEET := $(value SPREADSHEET)
+export: $(RUN) $(if $(filter parquet,$(value FORMAT)),$(EXPORT)) ## Write VIEW=hits|daily_pages|…|all, FROM= TO= SITE=, as FORMAT=csv|parquet|sqlite to OUT=file, folder or -
+	@$(PY) -m tools.export
+
+datasette: override export FILE := $(value FILE)
+datasette: override export PORT := $(value PORT)
+datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of VIEW=all
+	@exec $(PY) -m tools.datasette
+
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls
 
@@ -112,6 +140,8 @@ generated: $(DEV) ## Write the files that are made from others: .env.example, tr
 	@$(PY) -m bench.page
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
-	@for extra in door pixel enricher rollup migrate run dev; do \
+	@for extra in door pixel enricher rollup migrate run export dev; do \
 		uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
 			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
+	@uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+		--group pyproject.toml:datasette -o requirements/datasette.txt
