@@ -12,7 +12,7 @@ RUN := $(VENV)/.run
 EXPORT := $(VENV)/.export
 DATASETTE := $(VENV)/datasette
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate export datasette grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated sql-results lock deploy audit dead-letters annotate export datasette grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ generated: $(DEV) ## Write the files that are made from others: .env.example, tr
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
 	@$(PY) -m bench.page
+
+sql-results: $(DEV) ## Ask the questions of docs/sql.md of the demo's visits and write the results into it
+	@$(PY) -m tools.questions
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
 	@for extra in door pixel enricher rollup migrate run export dev; do \
