@@ -245,13 +245,8 @@ def test_what_is_there_is_replaced_by_the_whole_of_the_new(counted: Database, tm
     ("asked", "words"),
     [
         ({"VIEW": "hitz"}, "VIEW: there is no 'hitz'; there are daily_bot_pages, "),
-        ({"VIEW": "pg_authid"}, "VIEW: there is no"),
         ({"SITE": "blgo.example"}, "SITE: there is none of that name; some are: blog.example, shop.example"),
-        ({"FORMAT": "xlsx"}, "FORMAT: one of csv, parquet, sqlite"),
         ({"FROM": "yesterday"}, "FROM: write a day as 2026-11-22"),
-        ({"FROM": "2026-11-02", "TO": "2026-11-01"}, "TO: it is before FROM"),
-        ({"OUT": "-", "VIEW": "all"}, "OUT=-: only one view as CSV"),
-        ({"SPREADSHEET": "1", "FORMAT": "parquet"}, "SPREADSHEET: it is for CSV"),
     ],
 )
 def test_what_cannot_be_is_said(counted: Database, tmp_path: Path, asked: dict[str, str], words: str) -> None:
@@ -259,6 +254,23 @@ def test_what_cannot_be_is_said(counted: Database, tmp_path: Path, asked: dict[s
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(words)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"FORMAT": "xlsx"}, "FORMAT: one of csv, parquet, sqlite"),
+        ({"FROM": "2026-11-02", "TO": "2026-11-01"}, "TO: it is before FROM"),
+        ({"TO": "2026-11-31"}, "TO: write a day as"),
+        ({"SITE": "\udcff"}, "SITE: it is not UTF-8"),
+        ({"OUT": "-", "VIEW": "all"}, "OUT=-: only one view as CSV"),
+        ({"OUT": "-", "FORMAT": "sqlite"}, "OUT=-: only one view as CSV"),
+        ({"SPREADSHEET": "1", "FORMAT": "parquet"}, "SPREADSHEET: it is for CSV"),
+    ],
+)
+def test_what_nobody_can_mean_is_said_before_anything(asked: dict[str, str], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        request_of(asked)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

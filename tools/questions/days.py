@@ -31,10 +31,10 @@ from tools.demo.world import load_world
 
 SEED = 1
 LAST_DAY = datetime.date(2026, 11, 22)
-# Seven weeks, and three weeks of the year before, for what is compared with it.
+# Five weeks, and three weeks of the year before, for what is compared with it.
 DAYS = [
     *(datetime.date(2025, 11, 1) + datetime.timedelta(days=number) for number in range(22)),
-    *(LAST_DAY - datetime.timedelta(days=ago) for ago in reversed(range(49))),
+    *(LAST_DAY - datetime.timedelta(days=ago) for ago in reversed(range(35))),
 ]
 
 
