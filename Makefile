@@ -12,7 +12,7 @@ RUN := $(VENV)/.run
 EXPORT := $(VENV)/.export
 DATASETTE := $(VENV)/datasette
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated sql-results lock deploy audit dead-letters annotate export datasette grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated sql-results lock deploy audit dead-letters annotate export datasette grafana-check report
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,19 @@ datasette: override export FILE := $(value FILE)
 datasette: override export PORT := $(value PORT)
 datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of VIEW=all
 	@exec $(PY) -m tools.datasette
+
+report: override export DAYS := $(value DAYS)
+report: override export FROM := $(value FROM)
+report: override export TO := $(value TO)
+report: override export SITE := $(value SITE)
+report: override export JSON := $(value JSON)
+report: override export HTML := $(value HTML)
+report: override export MAIL := $(value MAIL)
+report: override export WEBHOOK := $(value WEBHOOK)
+report: override export WEBHOOK_FILE := $(value WEBHOOK_FILE)
+report: override export WEBHOOK_FORMAT := $(value WEBHOOK_FORMAT)
+report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…
+	@$(PY) -m tools.report
 
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls
