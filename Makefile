@@ -9,12 +9,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
+EXPORT := $(VENV)/.export
+DATASETTE := $(VENV)/datasette
 
 # Each NAME=value of make's command line goes to the program by the environment and as written, for every target: in a
 # recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
 $(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +40,18 @@ $(RUN): requirements/run.txt $(VENV)/pyvenv.cfg
 $(DEV): requirements/dev.txt $(VENV)/pyvenv.cfg
 	@echo "installing locked dependencies for development …" >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt >&2
-	@touch $(RUN) $@
+	@touch $(RUN) $(EXPORT) $@
+
+$(EXPORT): requirements/export.txt $(RUN)
+	@echo "installing DuckDB, which writes Parquet …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/export.txt >&2
+	@touch $@
+
+$(DATASETTE)/.installed: requirements/datasette.txt $(VENV)/pyvenv.cfg
+	@echo "installing Datasette …" >&2
+	@$(PY) -m venv --clear $(DATASETTE) >&2
+	@$(DATASETTE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/datasette.txt >&2
+	@touch $@
 
 run: $(RUN) ## Run the whole product on this machine, without Docker
 	@exec $(PY) -m tools.run
@@ -96,6 +109,12 @@ dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stor
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
 	@$(PY) -m tools.annotate
 
+export: $(RUN) $(if $(filter parquet,$(value FORMAT)),$(EXPORT)) ## Write VIEW=hits|daily_pages|…|all, FROM= TO= SITE=, as FORMAT=csv|parquet|sqlite to OUT=file, folder or -
+	@$(PY) -m tools.export
+
+datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of VIEW=all
+	@exec $(PY) -m tools.datasette
+
 report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…
 	@$(PY) -m tools.report
 
@@ -123,7 +142,12 @@ generated: $(DEV) ## Write the files that are made from others: .env.example, tr
 	@$(PY) -m bench.page
 	@$(PY) -m tools.commands
 
+sql-results: $(DEV) ## Ask the questions of docs/sql.md of the demo's visits and write the results into it
+	@$(PY) -m tools.questions
+
 lock: $(DEV) ## Lock dependencies anew (needs uv)
-	@for extra in door pixel enricher rollup migrate run dev; do \
+	@for extra in door pixel enricher rollup migrate run export dev; do \
 		uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
 			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
+	@uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+		--group pyproject.toml:datasette -o requirements/datasette.txt
