@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate backup restore lint types advisories generated lock deploy audit dead-letters annotate grafana-check
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,19 @@ urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 
 migrate: $(RUN) ## Bring the database at DATABASE_URL to this version
 	@$(PY) -m services.migrate
+
+# By the environment and as written, as for annotate.
+backup: override export RECIPIENT := $(value RECIPIENT)
+backup restore: override export PASSPHRASE_FILE := $(value PASSPHRASE_FILE)
+backup: override export OUT := $(value OUT)
+backup: override export NEW_KEY := $(value NEW_KEY)
+restore: override export FROM := $(value FROM)
+restore: override export KEY_FILE := $(value KEY_FILE)
+backup: $(RUN) ## Copy the database to OUT=folder or file, while hits come; RECIPIENT=age1… or PASSPHRASE_FILE= encrypts; NEW_KEY=file
+	@$(PY) -m tools.backup
+
+restore: $(RUN) ## Put the backup FROM=file into a new installation; KEY_FILE= or PASSPHRASE_FILE= opens it
+	@$(PY) -m tools.restore
 
 lint: $(DEV) ## Check style
 	@$(VENV)/bin/ruff check services tools grafana bench tests
