@@ -29,7 +29,7 @@ from services.migrate.__main__ import MIGRATIONS
 from services.migrate.archive import CONTENTS, MANIFEST, BadBackup, Reader, Writer
 from services.migrate.backup import CannotBackUp, back_up
 from services.migrate.restore import Refused, Restored, restore
-from services.migrate.runner import migrate, settle
+from services.migrate.runner import settle
 from services.settings import Settings
 from tests.conftest import Database, cloned
 from tests.history import SITES, count, count_sessions, make_history, settings_of, store
@@ -177,24 +177,6 @@ def test_a_restored_database_goes_on_counting(backup: bytes, target: Database) -
         assert analyst.execute("select count(*) from hits").fetchone() == (183,)
     with target.connect("grafana_reader") as reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
         reader.execute("select * from hits")
-
-
-@pytest.mark.parametrize("level", [1, 3, 4, 8])
-def test_a_backup_of_an_older_version_is_restored_and_migrated(
-    empty: Database, target: Database, level: int
-) -> None:
-    with empty.connect() as connection:
-        migrate(connection, MIGRATIONS, newest=level)
-        connection.execute("select make_hits_partition(%s)", [TODAY])
-        connection.execute(
-            "insert into ledger (site, day, accepted, stored, duplicate) values ('a.example', %s, 1, 0, 1)",
-            [TODAY],
-        )
-    restored = put_back(target, backed_up(empty))
-    assert len(restored.migrated) == len(list(MIGRATIONS.glob("*.sql"))) - level
-    with target.connect() as owner:
-        assert owner.execute("select accepted, duplicate from ledger").fetchall() == [(1, 1)]
-        assert list(problems(owner, 400)) == []
 
 
 def test_it_is_of_one_moment_while_hits_come(target: Database, empty: Database) -> None:
