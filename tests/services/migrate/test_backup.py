@@ -144,7 +144,9 @@ def altered(data: bytes, name: str, change: Any) -> bytes:
 # What comes back ---------------------------------------------------------------------------------------------------
 
 
-def test_rows_rights_and_numbers_come_back(source: Database, backup: bytes, target: Database) -> None:
+def test_rows_rights_and_numbers_come_back_and_it_goes_on_counting(
+    source: Database, backup: bytes, target: Database
+) -> None:
     restored = put_back(target, backup)
     there, back = rows_of(source), rows_of(target)
     assert there.pop("mine") and restored.strangers == ["public.mine"]
@@ -163,10 +165,10 @@ def test_rows_rights_and_numbers_come_back(source: Database, backup: bytes, targ
         assert owner.execute("select hits_day_is_open(%s), hits_day_is_open(%s)", [DAYS[0], TODAY]).fetchone() == (
             False, True,
         )  # fmt: skip
+    goes_on_counting(target)
 
 
-def test_a_restored_database_goes_on_counting(backup: bytes, target: Database) -> None:
-    put_back(target, backup)
+def goes_on_counting(target: Database) -> None:
     settings = make_settings(DATABASE_URL=target.role_url("footfall_enricher"))
     hits = [make_hit(day=day, site="new.example", host="new.example", path=f"/{day}") for day in DAYS]
     with connect(settings, "enricher") as connection:
@@ -251,7 +253,6 @@ def damaged(backup: bytes) -> dict[str, bytes]:
         "cut in its beginning": backup[:100],
         "cut in the middle": backup[:middle],
         "without its last byte": backup[:-1],
-        "without its end": backup[:-20],
         "a changed bit": bytes(flipped),
         "another number at its end": altered(backup, CONTENTS, one_less),
         "another column": altered(backup, MANIFEST, other_column),
@@ -279,7 +280,7 @@ def test_an_encrypted_backup_opens_with_its_key_alone(source: Database, target: 
             put_back(target, data, wrong)
     flipped = bytearray(data)
     flipped[-400] ^= 1
-    for broken in (bytes(flipped), data[:-1], data[: len(data) // 2]):
+    for broken in (bytes(flipped), data[:-1]):
         with pytest.raises(BadBackup):
             put_back(target, broken, *age_keys.private_keys(KEY))
     assert rows_of(target) == before
@@ -413,31 +414,16 @@ def test_what_is_on_an_old_stream_counts_once_after_a_restore(bench: Bench, empt
         DATA_DIR=str(bench.settings.data_dir), DATABASE_URL=empty.owner_url, REDIS_URL=bench.settings.redis_url
     ))  # fmt: skip
     restored.now = bench.now
+    restored.put(restored.group(raw(restored, 5), seq=1, pixel=2))  # of a pixel that began after the restore
     restored.drain(restored.consumer())
     restored.close()
     with empty.connect() as owner:
-        assert owner.execute("select accepted, stored, duplicate from ledger").fetchall() == [(6, 6, 0)]
+        assert owner.execute("select accepted, stored, duplicate from ledger").fetchall() == [(11, 11, 0)]
         [lost] = lost_groups(owner, bench.redis, bench.settings.spool_dir)
         assert (lost.rows, " | 2 | 2 | 1 | " in lost.examples[0]) == (1, True)
         count(settings_of(empty.owner_url))
         count_sessions(owner)
         assert list(problems(owner, 400)) == []
-
-
-def test_a_new_stream_begins_beside_the_numbers_of_the_old_one(bench: Bench, empty: Database) -> None:
-    with connect(bench.settings, "enricher") as connection:
-        Store(connection).write(bench.works(bench.group(raw(bench, 2), seq=7)))
-    put_back(empty, backed_up(Database(*port_and_name(bench))))
-    restored = Bench(make_settings(
-        DATA_DIR=str(bench.settings.data_dir), DATABASE_URL=empty.owner_url, REDIS_URL=bench.settings.redis_url
-    ))  # fmt: skip
-    restored.now = bench.now
-    restored.put(restored.group(raw(bench, 3), seq=1, pixel=2))
-    restored.drain(restored.consumer())
-    restored.close()
-    with empty.connect() as owner:
-        assert owner.execute("select accepted, stored from ledger").fetchall() == [(5, 5)]
-        assert list(lost_groups(owner, bench.redis, bench.settings.spool_dir)) == []
 
 
 def port_and_name(bench: Bench) -> tuple[int, str]:
