@@ -16,7 +16,7 @@ DATASETTE := $(VENV)/datasette
 # recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
 $(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette backup restore
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,12 @@ urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 
 migrate: $(RUN) ## Bring the database at DATABASE_URL to this version
 	@$(PY) -m services.migrate
+
+backup: $(RUN) ## Copy the database to OUT=folder or file, while hits come; RECIPIENT=age1… or PASSPHRASE_FILE= encrypts; NEW_KEY=file
+	@$(PY) -m tools.backup
+
+restore: $(RUN) ## Put the backup FROM=file into a new installation; KEY_FILE= or PASSPHRASE_FILE= opens it
+	@$(PY) -m tools.restore
 
 lint: $(DEV) ## Check style
 	@$(VENV)/bin/ruff check services tools grafana bench tests
