@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check doctor
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ grafana-check: $(DEV) ## Ask a running Grafana for its dashboards, panels, data 
 audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
 	@$(PY) -m tools.audit $(if $(JSON),--json)
 
+# By the environment and as written, as for `annotate`: addresses have signs that make and the shell read.
+doctor: override export URL := $(value URL)
+doctor: override export PAGE := $(value PAGE)
+doctor: override export BACKUPS := $(value BACKUPS)
+doctor: override export HOURS := $(value HOURS)
+doctor: override export JSON := $(value JSON)
+doctor: $(RUN) ## Look for what goes wrong in practice, and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
+	@$(PY) -m tools.doctor
+
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
 	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
 
@@ -104,11 +113,12 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, doctor.md, performance.md
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
+	@$(PY) -m tools.doctor.document
 	@$(PY) -m bench.page
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
