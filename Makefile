@@ -70,7 +70,7 @@ doctor: override export PAGE := $(value PAGE)
 doctor: override export BACKUPS := $(value BACKUPS)
 doctor: override export HOURS := $(value HOURS)
 doctor: override export JSON := $(value JSON)
-doctor: $(RUN) ## Look for what goes wrong in practice, and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
+doctor: $(RUN) ## Say what goes wrong in practice and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
 	@$(PY) -m tools.doctor
 
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone

@@ -6,6 +6,7 @@ came over the network; the tools' own socket names whomever it likes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Literal
 
@@ -14,14 +15,15 @@ PEER_KINDS: tuple[PeerKind, ...] = (
     "direct", "forwarded", "private", "private-forwarded", "proxy", "silent-proxy",
 )  # fmt: skip
 
-# As the kernel writes them, so that no address need be taken apart: 0.2 µs of the 2.
-_PRIVATE = ("10.", "127.", "169.254.", "192.168.", *(f"172.{n}." for n in range(16, 32)), "fc", "fd", "fe80:")
+# Addresses as the kernel writes them: to take one apart is 2 µs, this 0.2.
+_PRIVATE = re.compile(
+    r"(?:::ffff:)?(?:10\.|127\.|169\.254\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|192\.168\.)|::1\Z|f[cd]|fe80:"
+)
 
 
 def is_private(peer: str) -> bool:
     """Whether a connection comes from this machine or its own network."""
-    peer = peer.removeprefix("::ffff:")
-    return peer == "::1" or peer.startswith(_PRIVATE)
+    return _PRIVATE.match(peer) is not None
 
 
 class Peers:

@@ -25,7 +25,9 @@ NOT_COUNTED = {"Sec-Purpose": "prefetch", "Content-Type": "text/plain;charset=UT
 class Certificate(NamedTuple):
     """How long readers can come by HTTPS, and whether they are led there."""
 
-    days_left: float | None  # None: the address is plain HTTP
+    is_tls: bool
+    away: str  # why nothing answers there
+    days_left: float
     problem: str  # why this machine does not believe it
     plain_status: int  # of the same address over HTTP; 0: nothing answers
     plain_place: str  # where it leads
@@ -36,12 +38,13 @@ def gather_certificate(installation: Installation) -> Certificate:
     address = installation.outside()
     try:
         shown = web.certificate(address)
+        web.ask(f"{address}/livez")
     except web.NoAnswer as error:
-        raise CannotAsk(f"URL: {error}") from None
+        return Certificate(False, str(error), 0.0, "", 0, "")
     if shown is None:
-        return Certificate(None, "", 0, "")
+        return Certificate(False, "", 0.0, "", 0, "")
     days = (shown.ends_at_s - time.time()) / 86_400
-    return Certificate(days, shown.problem, *_over_http(address, installation.asked.http_port))
+    return Certificate(True, "", days, shown.problem, *_over_http(address, installation.asked.http_port))
 
 
 def _over_http(address: str, port: int) -> tuple[int, str]:
@@ -56,7 +59,9 @@ def _over_http(address: str, port: int) -> tuple[int, str]:
 
 def judge_certificate(found: Certificate) -> Judgement:
     """Whether a reader's browser takes it."""
-    if found.days_left is None:
+    if found.away:
+        return Judgement(f"nothing answers at URL: {found.away}", ("away",))
+    if not found.is_tls:
         return Judgement("the address is plain HTTP", ("plain",))
     faults = []
     if found.problem:

@@ -17,7 +17,7 @@ from tools.doctor.tags import QUIET_POLICIES, SHORT_POLICIES, Page, Tag, allows,
 class Seen(NamedTuple):
     """A page as it came."""
 
-    status: int
+    problem: str  # why there is nothing to look at
     page: Page
     is_site: bool  # SITES admits its host
     is_local: bool  # a host that is never counted
@@ -33,11 +33,11 @@ def gather(installation: Installation) -> Seen:
     try:
         answer = web.follow(asked.page)
     except web.NoAnswer as error:
-        raise CannotAsk(f"PAGE: {error}") from None
+        return Seen(str(error), Page(asked.page, (), (), ""), False, False, "", "")
     page = page_of(answer.address, answer.text, answer.headers, settings.script_name, settings.endpoint_name)
     host = host_of(urlsplit(answer.address).netloc) or ""
     return Seen(
-        answer.status,
+        "" if answer.status == 200 else f"status {answer.status}",
         page,
         Sites(settings.sites).site_of(host) is not None,
         is_local(host),
@@ -64,8 +64,8 @@ def _script_is(page: Page, named: tuple[str, ...]) -> str:
 
 def judge(seen: Seen) -> Judgement:
     """What a reader's browser makes of the page."""
-    if seen.status != 200:
-        return Judgement(f"the page is answered {seen.status}", ("no-page",))
+    if seen.problem:
+        return Judgement(f"no page: {seen.problem}", ("no-page",))
     found = list(_faults(seen))
     tags = seen.page.tags
     says = f"{sum(tag.is_script for tag in tags)} scripts, {sum(not tag.is_script for tag in tags)} images"

@@ -10,7 +10,7 @@ import pytest
 from tests.services.pixel.test_app import Pixel
 from tests.tools.doctor.conftest import Reply, Web, faults, installation_of, outcome, serving
 from tools.doctor.installation import Installation
-from tools.servers import poll
+from tools.servers import free_port, poll
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("names")]
 
@@ -106,6 +106,13 @@ def test_a_certificate_that_nobody_believes_is_found_and_what_is_behind_it_looke
 
 def test_plain_http_is_found(pixel: Pixel, proxy: Web) -> None:
     assert faults("https", seen(pixel, proxy)) == {"https.plain"}
+
+
+def test_an_address_at_which_nobody_answers_is_found(pixel: Pixel) -> None:
+    for scheme in ("http", "https"):
+        away = installation_of(pixel, url=f"{scheme}://pixel.example:{free_port()}")
+        assert faults("https", away) == {"https.away"}
+        assert outcome("cors", away).state == "not asked"
 
 
 def test_without_an_address_nothing_is_asked(pixel: Pixel) -> None:
