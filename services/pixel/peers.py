@@ -6,7 +6,6 @@ came over the network; the tools' own socket names whomever it likes.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Literal
 
@@ -15,15 +14,18 @@ PEER_KINDS: tuple[PeerKind, ...] = (
     "direct", "forwarded", "private", "private-forwarded", "proxy", "silent-proxy",
 )  # fmt: skip
 
-# Addresses as the kernel writes them: to take one apart is 2 µs, this 0.2.
-_PRIVATE = re.compile(
-    r"(?:::ffff:)?(?:10\.|127\.|169\.254\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|192\.168\.)|::1\Z|f[cd]|fe80:"
-)
+# As the kernel writes addresses: to take one apart is 2 µs, this 0.2.
+_MAYBE = ("127.", "10.", "192.168.", "172.", "169.254.", "::", "fc", "fd", "fe80:")
+_PRIVATE_172 = tuple(f"172.{number}." for number in range(16, 32))
 
 
 def is_private(peer: str) -> bool:
     """Whether a connection comes from this machine or its own network."""
-    return _PRIVATE.match(peer) is not None
+    if not peer.startswith(_MAYBE):
+        return False
+    if peer.startswith("::"):
+        return peer == "::1" or (peer.startswith("::ffff:") and is_private(peer[7:]))
+    return not peer.startswith("172.") or peer.startswith(_PRIVATE_172)
 
 
 class Peers:
