@@ -24,20 +24,21 @@ class Found(NamedTuple):
     """Hits since the pixel's start by how their address was found, and the settings that decide."""
 
     counts: Mapping[PeerKind, int]
-    most_clients: int  # of the fullest minute; 0: not known
+    most_clients: int  # of the fullest minute of one pixel; 0: not known
     trusted: Sequence[IPNetwork]
     header: str
 
 
 def gather(installation: Installation) -> Found:
     """Raises ``CannotAsk``."""
-    samples = installation.metrics("pixel")
-    if ("footfall_pixel_peers", "direct") not in samples:
+    pixels = [name for name in installation.services if name.partition("-")[0] == "pixel"]
+    found = [installation.metrics(name) for name in pixels or ["pixel"]]
+    if not all(("footfall_pixel_peers", "direct") in samples for samples in found):
         raise CannotAsk("this pixel does not count how addresses are found: it is of an older version")
     settings = installation.settings
     return Found(
-        {kind: int(samples.get(("footfall_pixel_peers", kind), 0)) for kind in PEER_KINDS},
-        int(samples.get(("footfall_pixel_most_clients", ""), 0)),
+        {kind: int(sum(samples["footfall_pixel_peers", kind] for samples in found)) for kind in PEER_KINDS},
+        max(int(samples["footfall_pixel_most_clients", ""]) for samples in found),
         settings.trusted_proxies,
         settings.client_address_header,
     )

@@ -41,7 +41,7 @@ def gather(installation: Installation) -> Database:
     """From the enricher's file, else from what its metrics say. Raises ``CannotAsk``, OSError."""
     now_s = time.time()
     fails = _refresh_fails(installation)
-    if "enricher" in installation.environs:
+    if installation.has_folders:
         return Database(*_of_file(installation.settings.country_database, now_s), fails)
     built_at_s = installation.metrics("enricher").get(
         ("footfall_country_database_built_timestamp_seconds", ""), 0.0

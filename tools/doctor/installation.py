@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,12 +23,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.settings import CATALOGUE, Settings, load_settings
+from tools.compose import DeployError
 from tools.doctor import web
+from tools.doctor.containers import SCHEME, metrics_of, running_stack
 from tools.stack import NoStack, environ_of, running_urls
 
-SERVICES = ("pixel", "enricher", "rollup")
-URL_NAMES = ("PIXEL_URL", "OWNER_DATABASE_URL", "REDIS_URL", "GRAFANA_URL",
-             *(f"{name.upper()}_METRICS_URL" for name in SERVICES))  # fmt: skip
+METRICS = "_METRICS_URL"
+URL_NAMES = ("PIXEL_URL", "OWNER_DATABASE_URL", "REDIS_URL", "GRAFANA_URL")
+ROOT = Path(__file__).resolve().parents[2]
 ASK_WITHIN_S = 3.0
 DEFAULT_HOURS = 24
 USAGE = (
@@ -108,6 +111,7 @@ class Installation:
     urls: Mapping[str, str]
     # Of each service that runs here, its environment: only the settings are looked at.
     environs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    in_containers: bool = False
     # Servers that were asked and did not answer: a second wait would tell no more.
     _away: set[str] = field(default_factory=set, repr=False)
 
@@ -115,6 +119,16 @@ class Installation:
     def settings(self) -> Settings:
         """Those of the pixel that runs, or of this shell. Raises ``SettingsError``."""
         return load_settings(self.environs.get("pixel"))
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether the paths of the services' settings are those of this machine."""
+        return bool(self.environs) and not self.in_containers
+
+    @property
+    def services(self) -> list[str]:
+        """Those whose metrics are known: `pixel`, `pixel-2` and so on, `enricher`, `rollup`."""
+        return services_in(self.urls)
 
     def url(self, name: str) -> str:
         """Raises ``CannotAsk``."""
@@ -157,10 +171,12 @@ class Installation:
 
     def metrics(self, service: str) -> Samples:
         """What a service reports. Raises ``CannotAsk``."""
-        address = self.url(f"{service.upper()}_METRICS_URL")
+        address = self.url(service.upper().replace("-", "_") + METRICS)
         try:
-            return samples_in(web.ask(address).body.decode())
-        except (web.NoAnswer, ValueError) as error:
+            if address.startswith(SCHEME):
+                return samples_in(metrics_of(address.removeprefix(SCHEME)))
+            return samples_in(web.ask(address).text)
+        except (web.NoAnswer, DeployError, ValueError) as error:
             raise CannotAsk(f"the metrics of the {service}: {error}") from None
 
     def outside(self) -> str:
@@ -175,14 +191,30 @@ def known_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return {setting.name: environ.get(setting.name, "").strip() or setting.default for setting in CATALOGUE}
 
 
+def services_in(urls: Mapping[str, str]) -> list[str]:
+    """Services by the names of their metrics' addresses."""
+    return [name.removesuffix(METRICS).lower().replace("_", "-") for name in urls if name.endswith(METRICS)]
+
+
 def find_installation(asked: Asked) -> Installation:
-    """Raises ``NoStack`` where nothing is known, not even an address from outside."""
-    named = {name: os.environ[name] for name in URL_NAMES if os.environ.get(name)}
+    """The stack in DATA_DIR, or in containers, or as it is named; an address from outside may stand alone.
+
+    Raises ``NoStack`` where nothing is known at all.
+    """
+    named = {
+        name: url for name, url in os.environ.items() if url and (name in URL_NAMES or name.endswith(METRICS))
+    }
     try:
-        urls = {**named, **running_urls()}
+        urls = running_urls()
+        environs = {name: environ for name in services_in(urls) if (environ := environ_of(name)) is not None}
+        return Installation(asked, {**named, **urls}, environs)
     except NoStack as error:
-        if not (named or asked.url or asked.page):
-            raise NoStack(f"{error}; or say where the stack is: docs/doctor.md, From where") from None
-        return Installation(asked, named)
-    environs = {name: environ for name in SERVICES if (environ := environ_of(name)) is not None}
-    return Installation(asked, urls, environs)
+        no_stack = error
+    try:
+        if stack := running_stack(ROOT):
+            return Installation(asked, {**stack.urls, **named}, stack.environs, in_containers=True)
+    except DeployError as error:
+        no_stack = NoStack(f"the containers of this folder cannot be asked: {error}")
+    if not (named or asked.url or asked.page):
+        raise NoStack(f"{no_stack}; or say where the stack is: docs/doctor.md, From where")
+    return Installation(asked, named)

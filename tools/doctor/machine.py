@@ -59,7 +59,7 @@ def gather_disks(installation: Installation) -> Disks:
 
 
 def _folders(installation: Installation) -> Mapping[str, Path]:
-    if not installation.environs:
+    if not installation.has_folders:
         return {}
     settings, here = installation.settings, data_dir().resolve()
     return {

@@ -15,7 +15,7 @@ from services.health import LONGEST_SILENCE_S
 from services.settings import CATALOGUE
 from tools.doctor import web
 from tools.doctor.check import Judgement
-from tools.doctor.installation import SERVICES, CannotAsk, Installation, Samples, known_settings
+from tools.doctor.installation import CannotAsk, Installation, Samples, known_settings
 
 # What the services have to agree on.
 SHARED = (*(setting.name for setting in CATALOGUE if setting.group == "site"), "KEY_DIR", "COUNTRY_DATABASE")
@@ -34,24 +34,21 @@ class Part(NamedTuple):
 
 def gather_parts(installation: Installation) -> list[Part]:
     """Each part that is known here. Raises ``CannotAsk`` where none is."""
-    found = [part for name in SERVICES for part in _service(installation, name)]
-    found += [part for part in (*_ready(installation), *_servers(installation))]
+    found = [_service(installation, name) for name in installation.services]
+    found += [*_ready(installation), *_servers(installation)]
     if not found:
         raise CannotAsk("no address of a part is known here: docs/doctor.md, From where")
     return found
 
 
-def _service(installation: Installation, name: str) -> Iterator[Part]:
-    if f"{name.upper()}_METRICS_URL" not in installation.urls:
-        return
+def _service(installation: Installation, name: str) -> Part:
     try:
         samples = installation.metrics(name)
     except CannotAsk as error:
-        yield Part(name, str(error))
-        return
+        return Part(name, str(error))
     beat_s = samples.get(("footfall_heartbeat_timestamp_seconds", ""), 0.0)
     stopped = samples.get(("footfall_enricher_stopped_burying", ""), 0.0) == 1.0
-    yield Part(name, silent_s=time.time() - beat_s, has_stopped=stopped, version=version_in(samples))
+    return Part(name, silent_s=time.time() - beat_s, has_stopped=stopped, version=version_in(samples))
 
 
 def version_in(samples: Samples) -> str:
@@ -154,8 +151,8 @@ def gather_keys(installation: Installation) -> Keys:
     """Raises ``CannotAsk``, OSError."""
     if not installation.asked.backups:
         raise CannotAsk("give BACKUPS=/folder , where your backups lie")
-    if not installation.environs:
-        raise CannotAsk("KEY_DIR is not on this machine")
+    if not installation.has_folders:
+        raise CannotAsk("KEY_DIR is not a folder of this machine")
     backups, keys = Path(installation.asked.backups).resolve(), installation.settings.key_dir.resolve()
     if not backups.is_dir():
         raise CannotAsk("BACKUPS: there is no such folder")

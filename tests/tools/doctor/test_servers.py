@@ -205,9 +205,11 @@ def test_parts_that_do_not_answer_or_are_degraded_are_found(web: Web) -> None:
     }
     web.pages["/readyz"] = (200, {}, b"ready; degraded: redis, spool\n")
     installation = Installation(Asked(), urls)
-    assert faults("services", installation) == {"services.away", "services.degraded"}
-    says = outcome("services", installation).says
-    assert all(part in says for part in ("pixel (", "Redis (", "PostgreSQL (", "degraded: redis, spool"))
+    found = outcome("services", installation)
+    assert [f"services.{fault.name}" for fault in found.faults] == ["services.away", "services.degraded"]
+    assert all(
+        part in found.says for part in ("pixel (", "Redis (", "PostgreSQL (", "degraded: redis, spool")
+    )
     assert outcome("redis", installation).state == "not asked"
 
 
