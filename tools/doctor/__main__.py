@@ -1,4 +1,8 @@
-"""``python -m tools.doctor``: makes all checks, and says what is wrong and how to mend it."""
+"""`make doctor`: looks from outside for what goes wrong in practice, and says how to mend it; see docs/doctor.md.
+
+A line a check, then what each fault means and what mends it. Reads only, and sends the outside address hits that are
+not counted. Ends with 1 where something is wrong; what could not be asked is no fault.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from services.sites import Sites
 from tools.doctor import web
 from tools.doctor.check import Judgement
 from tools.doctor.installation import CannotAsk, Installation
-from tools.doctor.tags import QUIET_POLICIES, SHORT_POLICIES, Page, Tag, allows, page_of
+from tools.doctor.tags import QUIET_POLICIES, SHORT_POLICIES, Page, Tag, allows, base_of, page_of
 
 
 class Seen(NamedTuple):
@@ -86,14 +86,16 @@ def _faults(seen: Seen) -> Iterator[str]:
     if not tags:
         yield "no-tag"
         return
-    if seen.here and any(tag.base != seen.here for tag in tags):
+    if seen.here and all(tag.base != base_of(seen.here) for tag in tags):
         yield "elsewhere"
-    if len({(tag.base, tag.is_script) for tag in tags}) < len(tags):
+    if sum(not tag.is_for_no_script for tag in tags) > 1:
         yield "two-tags"
     if scripts and "javascript" not in seen.script_is:
         yield "no-script"
     if any(tag.is_module for tag in scripts):
         yield "module"
+    if any(tag.is_pinned for tag in scripts):
+        yield "pinned"
     if page.address.startswith("https:") and any(tag.address.startswith("http:") for tag in tags):
         yield "mixed"
     if not all(_is_allowed(page, tag) for tag in tags):

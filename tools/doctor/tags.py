@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import NamedTuple
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME
+from tools.doctor.web import joined
 
+# A source of a Content-Security-Policy that names hosts.
+_HOST_SOURCE = re.compile(r"(?:(https?)://)?(\*\.)?([a-z0-9._-]+)(?::(\*|[0-9]+))?(/[^?#]*)?", re.IGNORECASE)
 QUIET_POLICIES = ("no-referrer",)
 SHORT_POLICIES = ("", "origin", "strict-origin", "origin-when-cross-origin", "strict-origin-when-cross-origin",
                   "same-origin", "no-referrer")  # fmt: skip
@@ -23,11 +27,23 @@ class Tag(NamedTuple):
     policy: str  # referrerpolicy of an image
     names_page: bool  # an image with url=
     is_module: bool
+    is_pinned: bool  # by integrity=
+    is_for_no_script: bool  # in <noscript>
 
     @property
     def base(self) -> str:
-        """The pixel's address, without a final slash."""
-        return self.endpoint.partition("?")[0].rpartition("/")[0]
+        """The pixel's address, as ``base_of`` spells it."""
+        return base_of(self.endpoint.partition("?")[0].rpartition("/")[0])
+
+
+def base_of(address: str) -> str:
+    """One spelling of a pixel's address: without a final slash, a usual port, capitals in the host."""
+    parts = urlsplit(address)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 class Page(NamedTuple):
@@ -47,11 +63,16 @@ class _Parser(HTMLParser):
         self.tags: list[Tag] = []
         self.csp: list[str] = []
         self.policy = ""
+        self._no_script = 0
+
+    def handle_endtag(self, tag: str) -> None:
+        self._no_script -= tag == "noscript" and self._no_script > 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
+        self._no_script += tag == "noscript"
         if tag == "base" and values.get("href"):
-            self._base = urljoin(self._base, values["href"])
+            self._base = joined(self._base, values["href"]) or self._base
         elif tag == "meta":
             self._meta(values)
         elif tag in ("script", "img") and values.get("src"):
@@ -64,24 +85,23 @@ class _Parser(HTMLParser):
             self.policy = values.get("content", "").strip().lower()
 
     def _source(self, is_script: bool, values: Mapping[str, str]) -> None:
-        address = urljoin(self._base, values["src"].strip())
+        address = joined(self._base, values["src"])
         parts = urlsplit(address)
         name = parts.path.rpartition("/")[2]
-        if name not in (self._scripts if is_script else self._images):
+        # The tracker's own rule: beside the script, unless the tag says where.
+        endpoint = joined(self._base, values.get("data-endpoint") or joined(address, DEFAULT_ENDPOINT_NAME))
+        if name not in (self._scripts if is_script else self._images) or not endpoint:
             return
-        endpoint = address
-        if is_script:
-            # The tracker's own rule: beside the script, unless the tag says where.
-            endpoint = urljoin(self._base, values.get("data-endpoint", "")) if values.get("data-endpoint") else (
-                urljoin(address, DEFAULT_ENDPOINT_NAME))  # fmt: skip
         self.tags.append(
             Tag(
                 is_script,
                 address,
-                endpoint,
+                endpoint if is_script else address,
                 values.get("referrerpolicy", "").strip().lower(),
                 not is_script and "url=" in parts.query,
                 values.get("type", "").strip().lower() == "module",
+                "integrity" in values,
+                self._no_script > 0,
             )
         )
 
@@ -132,19 +152,17 @@ def _matches(source: str, address: str, page: str) -> bool:
         return (wanted.scheme, wanted.netloc) == (own.scheme, own.netloc)
     if source.endswith(":"):
         return source[:-1].lower() == wanted.scheme
-    if source.startswith("'"):
-        return False
-    given = urlsplit(source if "://" in source else f"{own.scheme}://{source}")
-    host, pattern = wanted.hostname or "", (given.hostname or "").lower()
-    is_host = host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
-    schemes = {given.scheme, "https"}  # what names http allows https too
-    is_path = given.path in ("", "/") or wanted.path.startswith(given.path)
-    return is_host and wanted.scheme in schemes and is_path and _same_port(given.netloc, wanted)
+    parts = _HOST_SOURCE.fullmatch(source)
+    return parts is not None and _is_of(wanted, parts, own.scheme)
 
 
-def _same_port(netloc: str, wanted: SplitResult) -> bool:
-    port = netloc.rpartition("]")[2].partition(":")[2]
-    found = wanted.port or (443 if wanted.scheme == "https" else 80)
-    if port == "*":
-        return True
-    return port == str(found) if port else found in (80, 443)
+def _is_of(wanted: SplitResult, source: re.Match[str], own_scheme: str) -> bool:
+    scheme, star, host, port, path = source.groups()
+    scheme, host = (scheme or own_scheme).lower(), host.lower()
+    found, has = wanted.hostname or "", wanted.port or (443 if wanted.scheme == "https" else 80)
+    is_host = found.endswith("." + host) if star else found == host
+    # What names http, or nothing on a page with http, lets https through as well.
+    is_scheme = wanted.scheme in (scheme, "https")
+    is_port = port == "*" or (str(has) == port if port else has in (80, 443))
+    is_path = not path or (wanted.path.startswith(path) if path.endswith("/") else wanted.path == path)
+    return is_host and is_scheme and is_port and is_path

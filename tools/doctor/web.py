@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from services.rollup.feed_question import is_public
 
@@ -57,6 +57,7 @@ def _target(address: str) -> tuple[bool, str, int, str]:
     parts = urlsplit(address)
     is_tls = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote(path, safe="!$%&'()*+,/:;=?@[]~")
     return is_tls, parts.hostname or "", parts.port or (443 if is_tls else 80), path
 
 
@@ -108,8 +109,8 @@ def ask(
 
     ``on_internet``: only if it leads there.
     """
-    is_tls, host, port, path = _target(address)
     try:
+        is_tls, host, port, path = _target(address)
         parts = {"User-Agent": AGENT, "Accept": "*/*", "Connection": "close", **(headers or {})}
         with _in_words(), socket.create_connection((host, port), timeout=WITHIN_S) as wire:
             if on_internet and not is_public(wire.getpeername()[0].partition("%")[0]):
@@ -117,8 +118,8 @@ def ask(
             with _cut_after(wire, WITHIN_S):
                 made = _trusting().wrap_socket(wire, server_hostname=host) if is_tls else wire
                 return _asked(made, (address, host, port), method, path, parts, body)
-    except UnicodeError:
-        raise NoAnswer("it is no host name") from None
+    except ValueError:  # of a host or port that is none
+        raise NoAnswer("it is no web address") from None
 
 
 def _asked(
@@ -145,6 +146,17 @@ def _asked(
     return Answer(answer.status, lines, answer.read(LIMIT_BYTES), address, began_s, ended_s)
 
 
+def joined(base: str, place: str) -> str:
+    """An address as it stands at another; empty: it is none of the web."""
+    try:
+        address = urljoin(base, place.strip())
+        parts = urlsplit(address)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return ""
+    return address if is_one else ""
+
+
 def follow(address: str) -> Answer:
     """The page to which an address leads in the end. Raises ``NoAnswer``."""
     named = urlsplit(address).hostname
@@ -155,8 +167,8 @@ def follow(address: str) -> Answer:
         place = answer.headers.get("location", "")
         if answer.status not in REDIRECTS or not place:
             return answer
-        address = urljoin(address, place)
-        if urlsplit(address).scheme not in ("http", "https"):
+        address = joined(address, place)
+        if not address:
             raise NoAnswer("it redirects to what is no web address")
     raise NoAnswer(f"it redirects more than {MAX_REDIRECTS} times")
 

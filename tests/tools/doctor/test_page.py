@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools.doctor.conftest import Web, faults, outcome, serving
 from tools.doctor.installation import Asked, Installation
-from tools.doctor.tags import allows
+from tools.doctor.tags import allows, base_of
 
 pytestmark = pytest.mark.usefixtures("names")
 SCRIPT = b"void 0"
@@ -53,6 +53,10 @@ PLANTED: list[tuple[str, str, set[str]]] = [
         {"page.elsewhere"},
     ),
     ("{script}{script}", "", {"page.two-tags"}),
+    ("{script}{image}", "", {"page.two-tags"}),
+    ("{script}<noscript>{image}</noscript>", "", set()),
+    ('{script}<script src="https://stats.example/a.js"></script>', "", {"page.two-tags"}),
+    ('<script src="{address}/a.js" integrity="sha256-x"></script>', "", {"page.pinned"}),
     ('<script src="{address}/old/a.js"></script>', "", {"page.elsewhere", "page.no-script"}),
     ('<script type="module" src="{address}/a.js"></script>', "", {"page.module"}),
     ("{script}", "script-src 'self'", {"page.forbidden"}),
@@ -136,6 +140,39 @@ def test_no_page_leads_into_the_network_of_this_machine(web: Web, pixel: Web) ->
     assert "more than 4 times" in outcome("page", seen(web, pixel)).says
 
 
+ODD = (
+    '<script src="http://[/a.js"></script><img src="http://x:99999/a.gif"><img src="//:0/a.gif"><script src>',
+    '<base href="http://["><base href="javascript:1"><script src="a.js" data-endpoint="http://["></script>',
+    '<meta http-equiv="Content-Security-Policy"><meta name=referrer><script src="\x00/a.js" integrity type></script>',
+    "</noscript></noscript><script src='a.js'"
+    + "<noscript>" * 500
+    + "<!--" * 50
+    + "<![CDATA["
+    + "\udcff" * 9,
+)
+
+
+@pytest.mark.parametrize("html", ODD)
+def test_a_page_of_odd_html_is_looked_at_all_the_same(web: Web, pixel: Web, html: str) -> None:
+    web.pages["/"] = (
+        200,
+        {"Content-Security-Policy": ";;script-src;,'", "Referrer-Policy": ","},
+        html.encode("utf-8", "surrogateescape"),
+    )
+    assert faults("page", seen(web, pixel))
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://x:99999/", "//", "mailto:a@b.example", "http://\x7f/"])
+def test_a_redirect_to_no_address_is_none(web: Web, pixel: Web, place: str) -> None:
+    web.pages["/"] = (302, {"Location": place}, b"")
+    assert faults("page", seen(web, pixel)) == {"page.no-page"}
+
+
+def test_an_address_is_spelled_in_one_way() -> None:
+    assert base_of("https://Pixel.Example:443/s/") == base_of("https://pixel.example/s")
+    assert base_of("http://[2001:DB8::1]:8000") == "http://[2001:db8::1]:8000"
+
+
 @pytest.mark.parametrize(
     ("policy", "address", "allowed"),
     [
@@ -147,6 +184,13 @@ def test_no_page_leads_into_the_network_of_this_machine(web: Web, pixel: Web) ->
         ("script-src *.example", "https://example/a.js", False),
         ("script-src https://p.example/s/", "https://p.example/a.js", False),
         ("script-src https://p.example/", "https://p.example/a.js", True),
+        ("script-src https://p.example/a.js", "https://p.example/a.js", True),
+        ("script-src https://p.example/b.js", "https://p.example/a.js", False),
+        ("script-src HTTPS://P.Example/A.js", "https://p.example/A.js", True),
+        ("script-src http://p.example", "https://p.example/a.js", True),
+        ("script-src p.example:*", "https://p.example:8443/a.js", True),
+        ("script-src p.example", "https://p.example:8443/a.js", False),
+        ("script-src http://[", "https://p.example/a.js", False),
         ("script-src p.example:8443", "https://p.example/a.js", False),
         ("script-src p.example:8443", "https://p.example:8443/a.js", True),
         ("script-src 'self'", "https://blog.example/a.js", True),
