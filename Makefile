@@ -16,7 +16,7 @@ DATASETTE := $(VENV)/datasette
 # recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
 $(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette backup restore
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette backup restore doctor
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ grafana-check: $(DEV) ## Ask a running Grafana for its dashboards, panels, data 
 audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
 	@$(PY) -m tools.audit
 
+doctor: $(RUN) ## Say what goes wrong in practice and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
+	@$(PY) -m tools.doctor
+
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
 	@$(PY) -m tools.rebuild
 
@@ -94,11 +97,9 @@ demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 
 
 replay: $(RUN) ## Send the page views of LOG=access.log through the pixel, now; SITE=
 	@$(PY) -m tools.replay
+
 import: $(RUN) ## Hits of the past from LOG=access.log, gzip too, FOLLOW=1, or DB=hits.db TIMEZONE=; SITE= FORMAT=
 	@exec $(PY) -m tools.importer
-
-replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
-	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
 
 renormalise: $(RUN) ## Read stored hits again by the rules of this version
 	@$(PY) -m tools.renormalise
@@ -140,11 +141,12 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md, commands.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, docs (privacy, doctor, performance, commands)
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
+	@$(PY) -m tools.doctor.document
 	@$(PY) -m bench.page
 	@$(PY) -m tools.commands
 

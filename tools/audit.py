@@ -13,7 +13,6 @@ import stat
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -26,7 +25,7 @@ from services.session_keys import ONE_OFF_KEY_LATEST, SESSION_KEY_LATEST, Sessio
 from services.settings import CATALOGUE, Settings, SettingsError, load_settings
 from tools.arguments import Argument, words_given
 from tools.audit_catalogue import Catalogue, load_catalogue, matches
-from tools.stack import NoStack, data_dir, running_urls
+from tools.stack import NoStack, environ_of, running_urls
 
 ARGUMENTS = (Argument("JSON", "1: the report for programs"),)
 Connection = psycopg.Connection[Any]
@@ -86,12 +85,10 @@ def versions(connection: Connection, client: Any, pixel_url: str) -> Iterator[It
 
 def running_environ() -> tuple[str, dict[str, str]]:
     """Whose environment it is, and the environment: the running pixel's, or this shell's where that is not ours."""
-    try:
-        pid = int((data_dir() / "run/pixel.pid").read_text())
-        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    except (OSError, ValueError):
+    environ = environ_of("pixel")
+    if environ is None:
         return "this shell (the pixel's own cannot be read)", dict(os.environ)
-    return "the running pixel", dict(line.partition("=")[::2] for line in lines if line)
+    return "the running pixel", environ
 
 
 def settings_that_matter(catalogue: Catalogue, environ: dict[str, str]) -> Iterator[Item]:

@@ -52,6 +52,16 @@ def _is_kept_running(lock_file: Path) -> bool:
         return True
 
 
+def environ_of(service: str) -> dict[str, str] | None:
+    """The environment that a service of the stack runs with; None where it is not ours to read."""
+    try:
+        pid = int((data_dir() / f"run/{service}.pid").read_text())
+        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    except (OSError, ValueError):
+        return None
+    return dict(line.partition("=")[::2] for line in lines if line)
+
+
 def _is_held(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
