@@ -19,13 +19,20 @@ from services.key_files import sync_directory
 from services.migrate import age, age_keys
 from services.migrate.archive import Contents, Manifest, Writer
 from services.migrate.backup import CannotBackUp, back_up
-from services.migrate.backup_command import TO_ENCRYPT, BadRequest, recipients_of
+from services.migrate.backup_command import BadRequest, recipients_of
 from services.settings import SettingsError, load_settings
+from tools.arguments import Argument
 from tools.owner_database import owner_database
 from tools.servers import ServerError
 from tools.stack import NoStack
 
-NAMES = ("OUT", "NEW_KEY", *TO_ENCRYPT)
+ARGUMENTS = (
+    Argument("OUT", "a folder or a file", "DATA_DIR/backups"),
+    Argument("RECIPIENT", "encrypt it for a public key, age1…; several with spaces"),
+    Argument("PASSPHRASE_FILE", "encrypt it by the passphrase in this file"),
+    Argument("NEW_KEY", "make a key in this file and print its public part; no backup is made"),
+)
+NAMES = tuple(argument.name for argument in ARGUMENTS)
 PART = ".footfall-part"
 # What PostgreSQL believes; right within some percent.
 ROWS = """

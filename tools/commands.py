@@ -5,7 +5,7 @@ Of a program: the text at the top of its module, and its ``ARGUMENTS``.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -53,7 +53,10 @@ def arguments_of(command: Command) -> tuple[Argument, ...]:
     """The variables that a command takes. Raises ImportError where its program's packages are not installed."""
     if not command.program:
         return ()
-    return tuple(getattr(importlib.import_module(module_of(command.program)), "ARGUMENTS", ()))
+    module = module_of(command.program)
+    request = module.replace(".__main__", ".request")  # where what is asked for has a module of its own
+    found = next((name for name in (request, module) if importlib.util.find_spec(name)), module)
+    return tuple(getattr(importlib.import_module(found), "ARGUMENTS", ()))
 
 
 def text_of(command: Command) -> str:

@@ -15,9 +15,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.arguments import Argument
 from tools.export.__main__ import main as export
 from tools.export.request import FOLDER
 
+ARGUMENTS = (
+    Argument("FILE", "an export as SQLite; without it a new one is made of all"),
+    Argument("PORT", "on 127.0.0.1", "8001"),
+    Argument("FROM", "the first day of a new one"),
+    Argument("TO", "its last day"),
+    Argument("SITE", "one site alone in a new one"),
+)
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv/datasette/bin/python"
 NEW = FOLDER / "all.sqlite"

@@ -13,15 +13,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.migrate.__main__ import MIGRATIONS
 from services.migrate.archive import BadBackup, Reader
-from services.migrate.backup_command import TO_OPEN, BadRequest, identities_of
+from services.migrate.backup_command import BadRequest, identities_of
 from services.migrate.restore import Refused, Restored, restore
 from services.migrate.runner import MigrationError
 from services.settings import Settings, SettingsError, load_settings
+from tools.arguments import Argument
 from tools.owner_database import owner_database
 from tools.servers import ServerError
 from tools.stack import NoStack
 
-NAMES = ("FROM", *TO_OPEN)
+ARGUMENTS = (
+    Argument("FROM", "the backup"),
+    Argument("KEY_FILE", "the key that opens it"),
+    Argument("PASSPHRASE_FILE", "a file with the passphrase that opens it"),
+)
+NAMES = tuple(argument.name for argument in ARGUMENTS)
 UNCHANGED = "Nothing was changed."
 
 

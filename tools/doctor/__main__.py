@@ -13,12 +13,21 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.settings import SettingsError
+from tools.arguments import Argument
 from tools.check import Progress
 from tools.doctor.check import Outcome
 from tools.doctor.checks import CHECKS
 from tools.doctor.installation import BadRequest, Installation, asked_of, find_installation
 from tools.stack import NoStack
 
+ARGUMENTS = (
+    Argument("URL", "the pixel's address from outside, such as https://pixel.example.com"),
+    Argument("PAGE", "a page of yours, whose tag is looked at"),
+    Argument("BACKUPS", "the folder of backups, which must not hold keys"),
+    Argument("HOURS", "how far back hits are looked at", "24"),
+    Argument("HTTP_PORT", "from where readers are led to HTTPS", "80"),
+    Argument("JSON", "1: as JSON"),
+)
 COLOURS = {"ok": "32", "warning": "33", "wrong": "31", "not asked": "2"}
 WIDTH = 110
 

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("VIEW", "FROM", "TO", "SITE", "FORMAT", "OUT", "SPREADSHEET")
+from tools.arguments import Argument
+
+ARGUMENTS = (
+    Argument("VIEW", "`hits`, a reporting view, or `all` of them into a folder", "hits"),
+    Argument("FROM", "the first day; without it, all"),
+    Argument("TO", "the last day"),
+    Argument("SITE", "one site alone"),
+    Argument("FORMAT", "`csv`, `parquet` or `sqlite`", "csv"),
+    Argument("OUT", "a file, a folder, or `-` for standard output"),
+    Argument("SPREADSHEET", "1: texts that a spreadsheet would compute begin with an apostrophe"),
+)
+NAMES = tuple(argument.name for argument in ARGUMENTS)
 FORMATS = ("csv", "parquet", "sqlite")
 ALL = "all"
 STANDARD_OUTPUT = "-"

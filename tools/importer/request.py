@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from services.page_address import parse_address
+from tools.arguments import Argument
 from tools.importer.formats import FORMATS
 
 USAGE = (
@@ -16,7 +17,15 @@ USAGE = (
     "or make import DB=hits.db TIMEZONE=Europe/Madrid [SITE=blog.example]; "
     'several files: LOG="access.log.2.gz access.log.1 access.log"; LOG=- is standard input'
 )
-NAMES = ("LOG", "DB", "SITE", "FORMAT", "TIMEZONE", "FOLLOW")
+ARGUMENTS = (
+    Argument("LOG", "access logs, gzip or not, apart by spaces; `-` is standard input"),
+    Argument("DB", "an SQLite file with the table `events`"),
+    Argument("SITE", "the host of their pages, where the file does not say it"),
+    Argument("FORMAT", "`combined`, `common` or `caddy`, where it is not to be recognised"),
+    Argument("TIMEZONE", "the zone of the times in DB"),
+    Argument("FOLLOW", "1: go on with what is appended, until Ctrl-C"),
+)
+NAMES = tuple(argument.name for argument in ARGUMENTS)
 STDIN = "-"
 
 
