@@ -113,7 +113,7 @@ annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT l
 export: $(RUN) $(if $(filter parquet,$(value FORMAT)),$(EXPORT)) ## Write VIEW=hits|daily_pages|…|all, FROM= TO= SITE=, as FORMAT=csv|parquet|sqlite to OUT=file, folder or -
 	@$(PY) -m tools.export
 
-datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of VIEW=all
+datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of everything
 	@exec $(PY) -m tools.datasette
 
 report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…

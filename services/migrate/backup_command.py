@@ -78,15 +78,15 @@ def _text_of(what: str, name: str) -> str:
         raise BadRequest(f"{what}: {name} is not text") from None
 
 
-def _saying(log: Logger, action: str) -> Callable[[str, int], None]:
-    """Progress as a line of the log now and then."""
+def _now_and_then(tell: Callable[[str, int], None]) -> Callable[[str, int], None]:
+    """Progress as a line of the log every ``SAY_EVERY_S``."""
     next_s = time.monotonic() + SAY_EVERY_S
 
     def say(table: str, rows: int) -> None:
         nonlocal next_s
         if time.monotonic() >= next_s:
             next_s = time.monotonic() + SAY_EVERY_S
-            log.info(action, table=table, rows=rows)
+            tell(table, rows)
 
     return say
 
@@ -100,9 +100,8 @@ def backup(settings: Settings, arguments: Sequence[str], log: Logger) -> int:
                 "the backup goes to standard output: send it to a file, with `> footfall.tar.gz`"
             )
         with connect(settings, "backup", autocommit=True) as connection:
-            manifest, contents = back_up(
-                connection, Writer(sys.stdout.buffer, recipients), _saying(log, "copying")
-            )
+            say = _now_and_then(lambda table, rows: log.info("copying", table=table, rows=rows))
+            manifest, contents = back_up(connection, Writer(sys.stdout.buffer, recipients), say)
         sys.stdout.buffer.flush()
     except (BadRequest, CannotBackUp) as error:
         log.error("cannot-back-up", problem=str(error))
@@ -122,7 +121,8 @@ def restore(settings: Settings, arguments: Sequence[str], log: Logger, migration
         identities = identities_of(request_of(arguments, TO_OPEN))
         archive = Reader(sys.stdin.buffer, identities)
         with connect(settings, "restore", autocommit=True) as connection:
-            restored = put_back(connection, archive, settings, migrations, _saying(log, "restoring"))
+            say = _now_and_then(lambda table, rows: log.info("restoring", table=table, rows=rows))
+            restored = put_back(connection, archive, settings, migrations, say)
     except (BadRequest, BadBackup, Refused, MigrationError) as error:
         log.error("not-restored", problem=str(error))
         return 1

@@ -40,7 +40,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bin").mkdir()
     (folder / "bin/python").write_text(WRITES)
     (folder / "bin/python").chmod(0o755)
-    for name in ("pyvenv.cfg", ".run", ".dev"):
+    (folder / "datasette").mkdir()
+    for name in ("pyvenv.cfg", ".run", ".dev", ".export", "datasette/.installed"):
         (folder / name).touch()
     return folder
 
