@@ -219,7 +219,7 @@ def test_good_and_bad_lines_are_told_apart_by_number(stack: Stack, tmp_path: Pat
     ]
     path = write(tmp_path / "mixed.log", lines)
     output = stack.make("import", f"LOG={path}", "SITE=mixed.example").stdout
-    assert f"  2 not a request in the log's format: {path}:2, {path}:4\n" in output
+    assert f"  2 not a request in the log's format: {path}:2, 4\n" in output
     assert f"  1 no page view: a file, script or feed: {path}:3\n" in output
     assert f"days 1: {day_ago(2)} to {day_ago(2)}\n  {day_ago(2)} 2\n" in output
 
