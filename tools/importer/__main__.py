@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 import psycopg
 import redis
@@ -20,12 +22,18 @@ from tools.stack import NoStack, running_urls
 GOES_ON = "what was written stays. Run it again: it goes on, and nothing is stored twice"
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
 def run() -> int:
     """0, or 1 where it was interrupted. Raises what ``main`` says in words."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it ignores them
+        signal.signal(number, _interrupt)
     request, settings, urls = request_of(os.environ), load_settings(), running_urls()
     if settings.key_dir.exists() and settings.key_dir.stat().st_uid != os.geteuid():
         raise BadRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,15 @@ MOST_DAYS = 40  # more are said by month
 @dataclass
 class _Skipped:
     number: int = 0
-    first: list[str] = field(default_factory=list)
+    first: list[tuple[str, int]] = field(default_factory=list)  # file and line
+
+    def places(self) -> str:
+        """``access.log:3, 7; access.log.1:2, …``"""
+        files = [
+            f"{name}:" + ", ".join(str(place) for _, place in group)
+            for name, group in itertools.groupby(self.first, key=lambda place: place[0])
+        ]
+        return "; ".join(files) + (", …" if self.number > len(self.first) else "")
 
 
 @dataclass
@@ -33,7 +42,7 @@ class Report:
         skipped = self.skipped.setdefault(reason, _Skipped())
         skipped.number += 1
         if len(skipped.first) < FIRST_PLACES:
-            skipped.first.append(f"{name}:{place}")
+            skipped.first.append((name, place))
 
     def lines(self) -> Iterator[str]:
         """The report."""
@@ -42,8 +51,7 @@ class Report:
         yield f"already there {self.there}"
         yield f"skipped {sum(skipped.number for skipped in self.skipped.values())}"
         for reason, skipped in sorted(self.skipped.items(), key=lambda item: -item[1].number):
-            more = ", …" if skipped.number > len(skipped.first) else ""
-            yield f"  {skipped.number} {reason}: {', '.join(skipped.first)}{more}"
+            yield f"  {skipped.number} {reason}: {skipped.places()}"
         if self.days:
             yield f"days {len(self.days)}: {min(self.days)} to {max(self.days)}"
             yield from (f"  {day} {hits}" for day, hits in sorted(self._by_day_or_month().items()))
