@@ -92,6 +92,7 @@ def main() -> int:
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         os.set_inheritable(file.fileno(), True)
+        print(f"{path} in Datasette: http://{HOST}:{port}/  (Ctrl-C ends it)", flush=True)
         os.execv(PYTHON, command_of(PYTHON, path, f"/dev/fd/{file.fileno()}", port))
 
 

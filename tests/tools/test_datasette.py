@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.stack import free_ports, wait_until
-from tools.datasette import CannotOpen, command_of, metadata_of, port_of
+from tests.system.stack import ROOT, free_ports, wait_until
+from tools.datasette import CannotOpen, metadata_of, port_of
 from tools.export import sqlite_file
 from tools.export.relations import Column, Relation
 
@@ -40,19 +42,22 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+# As `make datasette` runs it, but with the Datasette that is installed for tests.
+RUN = "import sys, pathlib, tools.datasette as d; d.PYTHON = pathlib.Path(sys.executable); sys.exit(d.main())"
+
+
 @pytest.fixture(scope="module")
 def address(file: Path) -> Iterator[str]:
     """Where Datasette answers."""
     [port] = free_ports(1)
-    (file.parent / "metadata.json").write_text(json.dumps(metadata_of(file)))
-    process = subprocess.Popen(
-        command_of(Path(sys.executable), file, str(file.parent / "metadata.json"), port),
-        stdout=subprocess.DEVNULL, stderr=(file.parent / "log").open("wb"),
-    )  # fmt: skip
+    log = file.parent / "log"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "FILE": str(file), "PORT": str(port)}
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", RUN], env=environ, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
-        assert process.poll() is None, (file.parent / "log").read_text()
+        assert process.poll() is None, log.read_text()
         try:
             return bool(get(f"{url}/-/versions.json"))
         except urllib.error.URLError:
@@ -86,6 +91,16 @@ def test_pages_load_nothing_from_elsewhere(address: str) -> None:
         assert loaded
         outside = [url for url in loaded if re.match(r"(https?:)?//", url) and not url.startswith(address)]
         assert outside == []
+
+
+def test_it_can_be_reached_from_this_machine_alone_and_changes_nothing(address: str, file: Path) -> None:
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+    before = file.read_bytes()
+    with pytest.raises(urllib.error.HTTPError):
+        get(f"{address}/all?sql=delete+from+daily_traffic")
+    assert file.read_bytes() == before
 
 
 def test_what_is_no_export_is_said(tmp_path: Path) -> None:

@@ -320,6 +320,7 @@ def test_one_that_is_ended_leaves_nothing(
         _, said = process.communicate(timeout=20)
     assert process.returncode == 1
     assert said.endswith("ended. Nothing was left behind.\n")
+    assert "rollback" not in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -168,11 +168,10 @@ def _not_written(request: Request, error: Exception) -> str:
     """What went wrong on the disk, and what to do."""
     if request.to_standard_output:
         return f"standard output: {error}. What came so far is not whole."
-    why = getattr(error, "strerror", None) or error
+    why, left = getattr(error, "strerror", None) or error, NOTHING
     with contextlib.suppress(OSError):
-        free = shutil.disk_usage(request.path.parent).free
-        why = f"{why}; {free / 1e6:,.0f} MB are free there"
-    return f"{request.path} could not be written: {why}. {NOTHING}: make room, or name another place by OUT=."
+        left += f", {shutil.disk_usage(request.path.parent).free / 1e6:,.0f} MB are free there now"
+    return f"{request.path} could not be written: {why}. {left}: make room, or name another place by OUT=."
 
 
 if __name__ == "__main__":

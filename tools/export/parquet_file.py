@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -74,7 +75,14 @@ def write(path: Path, relation: Relation, rows: Iterator[bytes]) -> None:
     finally:
         thread.join()
     if failures:
-        raise CannotWrite(str(failures[0]).partition("\n")[0]) from failures[0]
+        raise CannotWrite(_in_words(failures[0])) from failures[0]
+
+
+def _in_words(error: Exception) -> str:
+    """A full disk as the system calls it, also where DuckDB could not put rows aside on it."""
+    text = str(error).partition("\n")[0]
+    is_full = any(words in text for words in ("No space left", "failed to offload"))
+    return os.strerror(errno.ENOSPC) if is_full else text
 
 
 def _feed(writer: int, rows: Iterator[bytes]) -> None:

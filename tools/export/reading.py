@@ -34,7 +34,10 @@ def snapshot(url: str) -> Iterator[Connection]:
 
     An export may last longer than the role's statement timeout, which is there for questions.
     """
-    with psycopg.connect(url, connect_timeout=5, application_name="footfall export") as connection:
+    # Closed and no more: nothing is to be committed, and in the middle of a COPY nothing can be rolled back.
+    with contextlib.closing(
+        psycopg.connect(url, connect_timeout=5, application_name="footfall export")
+    ) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
         connection.execute(
             "select set_config('statement_timeout', '0', true), set_config('timezone', 'UTC', true),"
