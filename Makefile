@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate backup restore lint types advisories generated lock deploy audit dead-letters annotate grafana-check
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,12 +88,26 @@ annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
 	@$(PY) -m tools.annotate
 
+report: override export DAYS := $(value DAYS)
+report: override export FROM := $(value FROM)
+report: override export TO := $(value TO)
+report: override export SITE := $(value SITE)
+report: override export JSON := $(value JSON)
+report: override export HTML := $(value HTML)
+report: override export MAIL := $(value MAIL)
+report: override export WEBHOOK := $(value WEBHOOK)
+report: override export WEBHOOK_FILE := $(value WEBHOOK_FILE)
+report: override export WEBHOOK_FORMAT := $(value WEBHOOK_FORMAT)
+report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…
+	@$(PY) -m tools.report
+
 urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 	@$(PY) -m tools.urls
 
 migrate: $(RUN) ## Bring the database at DATABASE_URL to this version
 	@$(PY) -m services.migrate
 
+.PHONY: backup restore
 # By the environment and as written, as for annotate.
 backup: override export RECIPIENT := $(value RECIPIENT)
 backup restore: override export PASSPHRASE_FILE := $(value PASSPHRASE_FILE)
