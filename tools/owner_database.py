@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from services.key_files import make_passwords
 from services.settings import Settings
-from tools.run import START_WITHIN_S, Stack, make_database, servers_of, take_folder
+from tools.run_stack import Stack, make_database, servers_of, take_folder
 from tools.servers import Postgres, ServerError, free_port, own_folder, poll, spawn
 from tools.stack import NoStack, running_urls
+from tools.supervisor import START_WITHIN_S
 
 STOP_WITHIN_S = 60.0  # a checkpoint of what was restored
 
