@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -47,8 +48,16 @@ def _started(settings: Settings) -> Iterator[str]:
         make_database(stack, postgres)
         yield stack.urls()["OWNER_DATABASE_URL"]
     finally:
-        process.send_signal(signal.SIGINT)
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
         process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # what is committed is on disk: the next start recovers it
+        process.wait()
 
 
 def _server_of(settings: Settings) -> Postgres:

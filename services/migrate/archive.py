@@ -13,7 +13,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple, TypeVar
+from typing import IO, NamedTuple
 
 import msgspec
 
@@ -58,6 +58,12 @@ class CopiedDay(msgspec.Struct, frozen=True):
 
     day: datetime.date
     is_open: bool  # has the indexes that new hits need
+
+
+class _Format(msgspec.Struct):
+    """What a manifest of any version says."""
+
+    format: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -136,7 +142,6 @@ class Writer:
 
 # What reading a damaged file ends with.
 _DAMAGE = (age.CannotOpen, EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, msgspec.MsgspecError)
-_Document = TypeVar("_Document", Manifest, Contents)
 
 
 class Reader:
@@ -156,7 +161,7 @@ class Reader:
             member = self._tar.next()
             if member is None or member.name != MANIFEST:
                 raise BadBackup("the file is no backup of Footfall")
-            self.manifest = self._document(member, Manifest)
+            self.manifest = self._manifest(member)
         except age.CannotOpen as error:
             raise BadBackup(f"the backup cannot be opened: {error}") from error
         except _DAMAGE as error:
@@ -168,7 +173,7 @@ class Reader:
         try:
             while member := self._tar.next():
                 if member.name == CONTENTS:
-                    self._contents = self._document(member, Contents)
+                    self._contents = msgspec.json.decode(self._read(member), type=Contents)
                     continue
                 yield Part(member.name.rpartition("/")[0], self._read(member))
             # The ends of gzip and of the encryption stand behind that of tar: there is what tells of a change.
@@ -193,5 +198,10 @@ class Reader:
             raise EOFError
         return data
 
-    def _document(self, member: tarfile.TarInfo, kind: type[_Document]) -> _Document:
-        return msgspec.json.decode(self._read(member), type=kind)
+    def _manifest(self, member: tarfile.TarInfo) -> Manifest:
+        data = self._read(member)
+        if msgspec.json.decode(data, type=_Format).format > FORMAT:
+            raise BadBackup(
+                "the backup was made by a newer Footfall: restore it with that version or a later one"
+            )
+        return msgspec.json.decode(data, type=Manifest)

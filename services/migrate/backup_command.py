@@ -119,6 +119,8 @@ def restore(settings: Settings, arguments: Sequence[str], log: Logger, migration
     """0, or 1 with an error that says what to do; the database is as it was then."""
     try:
         identities = identities_of(request_of(arguments, TO_OPEN))
+        if sys.stdin.isatty():
+            raise BadRequest("the backup comes by standard input: give a file, with `< footfall.tar.gz`")
         archive = Reader(sys.stdin.buffer, identities)
         with connect(settings, "restore", autocommit=True) as connection:
             say = _now_and_then(lambda table, rows: log.info("restoring", table=table, rows=rows))

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from services.database import Connection, load_sql, pauses_s
-from services.migrate.archive import FORMAT, BadBackup, Content, CopiedTable, Manifest, Part, Reader
+from services.migrate.archive import BadBackup, Content, CopiedTable, Manifest, Part, Reader
 from services.migrate.backup import SESSION, TABLES
 from services.migrate.runner import MigrationError, migrate, migrations_in, refuse_strangers, settle
 from services.rollups import REFRESH_LOCK
@@ -63,6 +63,8 @@ def restore(
     ``MigrationError``, ``psycopg.Error``; the database is as it was then.
     """
     _look_at(archive.manifest, settings, migrations)
+    if connection.execute("select to_regclass('public.hits')").fetchall()[0][0]:
+        _refuse_hits(connection)  # before it is brought to this version
     migrate(connection, migrations)
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
@@ -85,10 +87,6 @@ def restore(
 
 def _look_at(manifest: Manifest, settings: Settings, migrations: Path) -> None:
     """Raises what forbids to restore it, before anything is done."""
-    if manifest.format > FORMAT:
-        raise BadBackup(
-            "the backup was made by a newer Footfall: restore it with that version or a later one"
-        )
     applied = {item.number: item.sha256 for item in manifest.migrations}
     try:
         refuse_strangers(migrations_in(migrations), applied, "the backup")

@@ -29,7 +29,7 @@ from services.migrate.__main__ import MIGRATIONS
 from services.migrate.archive import CONTENTS, MANIFEST, BadBackup, Reader, Writer
 from services.migrate.backup import CannotBackUp, back_up
 from services.migrate.restore import Refused, Restored, restore
-from services.migrate.runner import settle
+from services.migrate.runner import migrate, settle
 from services.settings import Settings
 from tests.conftest import Database, cloned
 from tests.history import SITES, count, count_sessions, make_history, settings_of, store
@@ -220,6 +220,17 @@ def test_a_database_that_has_hits_is_left_as_it_is(source: Database, backup: byt
     assert rows_of(source) == before
 
 
+def test_an_older_database_that_has_hits_is_not_even_migrated(backup: bytes, empty: Database) -> None:
+    with empty.connect() as owner:
+        migrate(owner, MIGRATIONS, newest=3)
+        owner.execute(
+            "insert into ledger (site, day, accepted, stored) values ('a.example', %s, 1, 1)", [TODAY]
+        )
+        with pytest.raises(Refused, match=r"the database is not empty \(days in the ledger: 1\)"):
+            put_back(empty, backup)
+        assert owner.execute("select max(number) from schema_migrations").fetchone() == (3,)
+
+
 def test_what_pixels_said_to_the_new_database_stays(backup: bytes, target: Database) -> None:
     """A stack that has run for a while: its groups without hits would be missed otherwise."""
     with target.connect() as owner:
@@ -242,6 +253,10 @@ def damaged(backup: bytes) -> dict[str, bytes]:
     def one_less(document: Any) -> None:
         document["tables"]["public.ledger"]["rows"] -= 1
 
+    def later_format(document: Any) -> None:
+        document["format"] = 2
+        del document["tables"]
+
     def other_column(document: Any) -> None:
         [table] = [table for table in document["tables"] if table["name"] == "ledger"]
         table["columns"][0] = "day); drop table ledger; --"
@@ -255,6 +270,7 @@ def damaged(backup: bytes) -> dict[str, bytes]:
         "without its last byte": backup[:-1],
         "a changed bit": bytes(flipped),
         "another number at its end": altered(backup, CONTENTS, one_less),
+        "another format": altered(backup, MANIFEST, later_format),
         "another column": altered(backup, MANIFEST, other_column),
     }
 
