@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from services.page_address import is_local
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME
 from tools.doctor import web
 from tools.doctor.check import Judgement
@@ -87,11 +88,11 @@ class Answers(NamedTuple):
 
 
 def origins(installation: Installation) -> list[str]:
-    """Origins of pages that are to be counted: of each site, and of the page that was given."""
+    """Origins of pages that are to be counted: of each site, and of the page that was given; local ones never are."""
     hosts = [site.host for site in installation.settings.sites]
     if page := urlsplit(installation.asked.page).hostname:
         hosts.insert(0, page)
-    return [f"https://{host}" for host in dict.fromkeys(hosts)][:MOST_SITES]
+    return [f"https://{host}" for host in dict.fromkeys(hosts) if not is_local(host)][:MOST_SITES]
 
 
 def gather_answers(installation: Installation) -> Answers:
