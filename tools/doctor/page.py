@@ -34,7 +34,9 @@ def gather(installation: Installation) -> Seen:
         answer = web.follow(asked.page)
     except web.NoAnswer as error:
         return Seen(str(error), Page(asked.page, (), (), ""), False, False, "", "")
-    page = page_of(answer.address, answer.text, answer.headers, settings.script_name, settings.endpoint_name)
+    page = page_of(
+        answer.address, answer.text, answer.headers, settings.script_name, settings.endpoint_name, asked.url
+    )
     host = host_of(urlsplit(answer.address).netloc) or ""
     return Seen(
         "" if answer.status == 200 else f"status {answer.status}",
