@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME
+from services.page_address import is_local
 from tools.doctor import web
 from tools.doctor.check import Judgement
 from tools.doctor.installation import CannotAsk, Installation
@@ -84,24 +84,25 @@ class Answers(NamedTuple):
     by_origin: Mapping[str, tuple[web.Answer, web.Answer]]  # preflight, hit
     to_stranger: web.Answer | None  # a preflight; None where SITES=* takes everybody
     script: web.Answer
+    is_under_path: bool
 
 
 def origins(installation: Installation) -> list[str]:
-    """Origins of pages that are to be counted: of each site, and of the page that was given."""
+    """Origins of pages that are to be counted: of each site, and of the page that was given; local ones never are."""
     hosts = [site.host for site in installation.settings.sites]
     if page := urlsplit(installation.asked.page).hostname:
         hosts.insert(0, page)
-    return [f"https://{host}" for host in dict.fromkeys(hosts)][:MOST_SITES]
+    return [f"https://{host}" for host in dict.fromkeys(hosts) if not is_local(host)][:MOST_SITES]
 
 
 def gather_answers(installation: Installation) -> Answers:
     """Raises ``CannotAsk``."""
-    base = installation.outside()
-    endpoint = f"{base}/{DEFAULT_ENDPOINT_NAME}"
+    base, settings = installation.outside(), installation.settings
+    endpoint = f"{base}/{settings.endpoint_name}"
     try:
         asked = {origin: _as_a_page(endpoint, origin) for origin in origins(installation)}
-        stranger = _preflight(endpoint, STRANGER) if installation.settings.sites else None
-        return Answers(asked, stranger, web.ask(f"{base}/{DEFAULT_SCRIPT_NAME}"))
+        stranger = _preflight(endpoint, STRANGER) if settings.sites else None
+        return Answers(asked, stranger, web.ask(f"{base}/{settings.script_name}"), bool(urlsplit(base).path))
     except web.NoAnswer as error:
         raise CannotAsk(f"URL: {error}") from None
 
@@ -147,7 +148,8 @@ def judge_proxy(answers: Answers) -> Judgement:
     if not hits:
         # Of the pixel's own the script is left, which may be kept.
         hits = [answers.script]
-    if not _is_tracker(answers.script):
+    # Under a path of a site the script may have any name: the check `page` reads it from the tag.
+    if not _is_tracker(answers.script) and not (answers.is_under_path and answers.by_origin):
         signs.append(("not-the-pixel", f"the script is answered {answers.script.status}"))
     if any("set-cookie" in answer.headers for answer in (*hits, answers.script)):
         signs.append(("cookies", "it sets a cookie"))

@@ -22,7 +22,9 @@ class Seen(NamedTuple):
     is_site: bool  # SITES admits its host
     is_local: bool  # a host that is never counted
     here: str  # this installation's address from outside; empty: not given
-    script_is: str  # what its script is answered as; empty: the page has none
+    script_is: (
+        str | None
+    )  # what its script is answered as; empty: the page has none; None: it was not asked for
 
 
 def gather(installation: Installation) -> Seen:
@@ -34,7 +36,9 @@ def gather(installation: Installation) -> Seen:
         answer = web.follow(asked.page)
     except web.NoAnswer as error:
         return Seen(str(error), Page(asked.page, (), (), ""), False, False, "", "")
-    page = page_of(answer.address, answer.text, answer.headers, settings.script_name, settings.endpoint_name)
+    page = page_of(
+        answer.address, answer.text, answer.headers, settings.script_name, settings.endpoint_name, asked.url
+    )
     host = host_of(urlsplit(answer.address).netloc) or ""
     return Seen(
         "" if answer.status == 200 else f"status {answer.status}",
@@ -46,7 +50,7 @@ def gather(installation: Installation) -> Seen:
     )
 
 
-def _script_is(page: Page, named: tuple[str, ...]) -> str:
+def _script_is(page: Page, named: tuple[str, ...]) -> str | None:
     """What the first script is answered as: its type, or why it is not."""
     scripts = [tag for tag in page.tags if tag.is_script]
     if not scripts:
@@ -56,6 +60,8 @@ def _script_is(page: Page, named: tuple[str, ...]) -> str:
     address = scripts[0].address
     try:
         answer = web.ask(address, on_internet=urlsplit(address).hostname not in hosts)
+    except web.NotPublic:
+        return None
     except web.NoAnswer as error:
         return str(error)
     kind = answer.headers.get("content-type", "no type").partition(";")[0]
@@ -71,7 +77,9 @@ def judge(seen: Seen) -> Judgement:
     says = f"{sum(tag.is_script for tag in tags)} scripts, {sum(not tag.is_script for tag in tags)} images"
     if tags:
         says += f", hits go to {tags[0].base}"
-    if seen.script_is:
+    if seen.script_is is None:
+        says += "; the script is on a network of yours and not asked for: give its address by URL="
+    elif seen.script_is:
         says += f"; the script is {seen.script_is}"
     return Judgement(says, tuple(found))
 
@@ -90,7 +98,7 @@ def _faults(seen: Seen) -> Iterator[str]:
         yield "elsewhere"
     if sum(not tag.is_for_no_script for tag in tags) > 1:
         yield "two-tags"
-    if scripts and "javascript" not in seen.script_is:
+    if scripts and seen.script_is is not None and "javascript" not in seen.script_is:
         yield "no-script"
     if any(tag.is_module for tag in scripts):
         yield "module"

@@ -10,6 +10,8 @@ from tools.doctor.installation import Installation
 
 # With fewer, anything may be chance.
 FEW, MANY_IN_A_SESSION, MANY_SESSIONS = 20, 50, 200
+# Where 10 hits are usual, by the days before, none is chance once in 20,000.
+USUAL_DAYS, USUAL_FEW = 14, 10
 # Part of the hits that may be refused as too many: a script that runs wild, an office of thousands.
 REFUSED_SHARE = 0.01
 
@@ -30,7 +32,8 @@ from (
 EARLIER = """
 select coalesce(sum(pageviews + bot_hits), 0)
 from daily_traffic, installation
-where day between (now() at time zone report_timezone)::date - 14 and (now() at time zone report_timezone)::date - 1
+where day < (now() at time zone report_timezone)::date
+  and day >= (now() at time zone report_timezone)::date - %(days)s
 """
 LEFT_OUT = """
 select reason, sum(hits)::bigint
@@ -62,7 +65,7 @@ def gather(installation: Installation) -> Readers:
     with installation.database() as connection:
         counts: tuple[int, int, int, int, int, int, int]
         [counts] = connection.execute(COUNTS, {"hours": hours}).fetchall()
-        [(earlier,)] = connection.execute(EARLIER).fetchall()
+        [(earlier,)] = connection.execute(EARLIER, {"days": USUAL_DAYS}).fetchall()
         left_out = dict(connection.execute(LEFT_OUT, {"hours": hours}).fetchall())
     return Readers(hours, *counts, int(earlier), left_out, bool(installation.asked.page))
 
@@ -74,9 +77,10 @@ def judge(readers: Readers) -> Judgement:
     not_durable = sum(readers.left_out.get(reason, 0) for reason in ("not-durable", "too-many"))
     unknown = readers.left_out.get("unknown-site", 0)
     has_some = readers.pageviews >= FEW
+    usual = readers.earlier * readers.hours / (USUAL_DAYS * 24)
     found = {
-        "silent": not readers.hits and readers.earlier >= FEW,
-        "none-yet": not readers.hits and readers.earlier < FEW and readers.has_page,
+        "silent": not readers.hits and usual >= USUAL_FEW,
+        "none-yet": not readers.hits and usual < USUAL_FEW and readers.has_page,
         "one-session": readers.sessions == 1 and with_session >= MANY_IN_A_SESSION,
         "no-country": has_some and readers.without_country == readers.pageviews,
         "one-country": readers.countries == 1

@@ -56,9 +56,10 @@ class Page(NamedTuple):
 
 
 class _Parser(HTMLParser):
-    def __init__(self, address: str, scripts: Sequence[str], images: Sequence[str]) -> None:
+    def __init__(self, address: str, scripts: Sequence[str], images: Sequence[str], here: str) -> None:
         super().__init__()
         self._base = address
+        self._here = base_of(here) if here else ""
         self._scripts, self._images = scripts, images
         self.tags: list[Tag] = []
         self.csp: list[str] = []
@@ -87,10 +88,12 @@ class _Parser(HTMLParser):
     def _source(self, is_script: bool, values: Mapping[str, str]) -> None:
         address = joined(self._base, values["src"])
         parts = urlsplit(address)
-        name = parts.path.rpartition("/")[2]
+        folder, _, name = address.partition("?")[0].rpartition("/")
+        # Under the pixel's own address a script may have any name that the proxy gives it.
+        is_ours = is_script and bool(self._here) and base_of(folder) == self._here
         # The tracker's own rule: beside the script, unless the tag says where.
         endpoint = joined(self._base, values.get("data-endpoint") or joined(address, DEFAULT_ENDPOINT_NAME))
-        if name not in (self._scripts if is_script else self._images) or not endpoint:
+        if not endpoint or not (is_ours or name in (self._scripts if is_script else self._images)):
             return
         self.tags.append(
             Tag(
@@ -107,12 +110,12 @@ class _Parser(HTMLParser):
 
 
 def page_of(
-    address: str, html: str, headers: Mapping[str, str], script_name: str, endpoint_name: str
+    address: str, html: str, headers: Mapping[str, str], script_name: str, endpoint_name: str, here: str
 ) -> Page:
-    """The page behind an address, as a browser that runs no script reads it."""
+    """The page behind an address, as a browser that runs no script reads it; ``here``: the pixel's address."""
     scripts = (DEFAULT_SCRIPT_NAME, script_name)
     images = (f"{DEFAULT_ENDPOINT_NAME}.gif", f"{endpoint_name}.gif")
-    parser = _Parser(address, scripts, images)
+    parser = _Parser(address, scripts, images, here)
     parser.feed(html)
     parser.close()
     header = headers.get("content-security-policy")

@@ -30,6 +30,10 @@ class NoAnswer(Exception):
     """Nothing answers, or not in time; the text says what happened, without the address."""
 
 
+class NotPublic(NoAnswer):
+    """It leads into a network that is not the internet, and was not named by the operator."""
+
+
 class Answer(NamedTuple):
     """An answer. Header names are in lower case, several lines of one joined by a comma."""
 
@@ -114,7 +118,7 @@ def ask(
         parts = {"User-Agent": AGENT, "Accept": "*/*", "Connection": "close", **(headers or {})}
         with _in_words(), socket.create_connection((host, port), timeout=WITHIN_S) as wire:
             if on_internet and not is_public(wire.getpeername()[0].partition("%")[0]):
-                raise NoAnswer("it redirects to an address that is not on the internet")
+                raise NotPublic("it leads to an address that is not on the internet")
             with _cut_after(wire, WITHIN_S):
                 made = _trusting().wrap_socket(wire, server_hostname=host) if is_tls else wire
                 return _asked(made, (address, host, port), method, path, parts, body)

@@ -118,11 +118,11 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server for which every `….example` is on this machine."""
+    """A name server for which every `….example` and `….example.com` is on this machine."""
     ask = socket.getaddrinfo
 
     def answer(host: Any, *arguments: Any, **keywords: Any) -> Any:
-        is_ours = isinstance(host, str) and host.endswith(".example")
+        is_ours = isinstance(host, str) and host.endswith((".example", ".example.com"))
         return ask("127.0.0.1" if is_ours else host, *arguments, **keywords)
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)

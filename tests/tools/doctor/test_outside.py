@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.proxies import running
 from tests.services.pixel.test_app import Pixel
 from tests.tools.doctor.conftest import Reply, Web, faults, installation_of, outcome, serving
 from tools.doctor.installation import Installation
@@ -102,6 +103,27 @@ def test_a_certificate_that_nobody_believes_is_found_and_what_is_behind_it_looke
         installation = seen(pixel, secure, "https", http_port=proxy.port)
         assert "https.not-believed" in faults("https", installation)
         assert faults("cors", installation) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "believed"),
+    [("nginx", "pixel.example.com.crt"), ("caddy", "data/caddy/pki/authorities/local/root.crt")],
+)
+def test_a_proxy_as_the_docs_set_it_up_is_well(
+    pixel: Pixel, servers_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, believed: str
+) -> None:
+    with running(name, servers_folder, pixel.port) as proxy:
+        monkeypatch.setenv("SSL_CERT_FILE", str(proxy.folder / believed))
+        address = f"https://blog.example:{proxy.ports['https']}"
+        for url in (f"https://pixel.example.com:{proxy.ports['https']}", f"{address}/s"):
+            asked = {"url": url, "page": f"{address}/tagged.html", "http_port": proxy.ports["http"]}
+            installation = installation_of(pixel, **asked)
+            found = set().union(*(faults(check, installation) for check in ("https", "cors", "proxy")))
+            # Such certificates are for a day; nginx has one a host.
+            assert found - {"https.not-believed"} <= {"https.ends-soon"}
+        assert faults("page", installation) == set(), "its tag leads to the path"
+        elsewhere = installation_of(pixel, **{**asked, "url": "https://pixel.example.com"})
+        assert faults("page", elsewhere) == {"page.no-tag"}
 
 
 def test_plain_http_is_found(pixel: Pixel, proxy: Web) -> None:

@@ -172,7 +172,7 @@ CROWDS = {
     "readers.one-country": lambda: people(200),
     "readers.anonymous": lambda: people(20, session_id=None),
     "readers.bots": lambda: people(20, is_bot=True, bot_name="curl", bot_class="tool"),
-    "readers.silent": lambda: people(20, hours_ago=60),
+    "readers.silent": lambda: people(150, hours_ago=60),
 }
 
 
@@ -198,6 +198,11 @@ def test_people_are_well_and_what_is_left_out_is_looked_at(database: Database) -
     assert faults("readers", installation) == {
         "readers.unknown-site", "readers.rate-limited", "readers.not-durable",
     }  # fmt: skip
+
+
+def test_a_quiet_day_of_a_quiet_site_says_nothing(database: Database) -> None:
+    put_hits(database, people(20, hours_ago=60))
+    assert faults("readers", Installation(Asked(), {"OWNER_DATABASE_URL": database.owner_url})) == set()
 
 
 def test_few_hits_say_nothing() -> None:
