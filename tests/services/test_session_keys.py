@@ -29,7 +29,7 @@ from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Accepted, Collector, Headers
 from services.sealing import KEY_BYTES, KeyFiles
-from services.session_keys import SessionKeys
+from services.session_keys import OneOffKeys, SessionKeys
 from tests.make import DAY, NOW, NOW_US, encode, make_keys, make_settings
 from tests.strategies import examples, texts
 
