@@ -88,11 +88,21 @@ def test_days_and_sites_are_the_installations(connection: psycopg.Connection[Any
         "update installation set report_timezone = 'Asia/Tokyo', sites = 'blog.example=blog.example'"
     )
     with pytest.raises(WrongSettings, match="REPORT_TIMEZONE is UTC here and Asia/Tokyo in the stack"):
-        check_settings(connection, make_settings(SITES="blog.example"))
+        check_settings(connection, make_settings(SITES="blog.example"), FIRST_KEPT)
     with pytest.raises(WrongSettings, match=r"SITES is \* here and blog\.example"):
-        check_settings(connection, make_settings(REPORT_TIMEZONE="Asia/Tokyo"))
-    check_settings(connection, make_settings(SITES="blog.example", REPORT_TIMEZONE="Asia/Tokyo"))
+        check_settings(connection, make_settings(REPORT_TIMEZONE="Asia/Tokyo"), FIRST_KEPT)
+    check_settings(connection, make_settings(SITES="blog.example", REPORT_TIMEZONE="Asia/Tokyo"), FIRST_KEPT)
     assert are_there(connection, []) == set()
+
+
+def test_hits_that_the_stack_keeps_are_not_beyond_the_retention(connection: psycopg.Connection[Any]) -> None:
+    book(connection, OLD)  # sealed
+    check_settings(connection, make_settings(), FIRST_KEPT)
+    connection.execute("select open_hits_day(%s)", [OLD])
+    with pytest.raises(WrongSettings, match=f"RETENTION_DAYS is 400 here, .* keeps hits of {OLD}"):
+        check_settings(connection, make_settings(), FIRST_KEPT)
+    connection.execute("insert into imports values (gen_random_uuid(), 'a key', now(), %s::date[])", [[OLD]])
+    check_settings(connection, make_settings(), FIRST_KEPT)
 
 
 def test_countries_are_known_by_code_and_name(connection: psycopg.Connection[Any]) -> None:

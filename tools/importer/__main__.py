@@ -30,12 +30,22 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _given_urls() -> dict[str, str]:
+    """Addresses of a stack that is not DATA_DIR's, such as that of Docker; none unless both are given."""
+    urls = {
+        "OWNER_DATABASE_URL": os.environ.get("DATABASE_URL", ""),
+        "REDIS_URL": os.environ.get("REDIS_URL", ""),
+    }
+    return urls if all(urls.values()) else {}
+
+
 def run() -> int:
     """0, or 1 where it was interrupted. Raises what ``main`` says in words."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it ignores them
         signal.signal(number, _interrupt)
-    request, settings, urls = request_of(os.environ), load_settings(), running_urls()
-    if settings.key_dir.exists() and settings.key_dir.stat().st_uid != os.geteuid():
+    request, settings = request_of(os.environ), load_settings()
+    urls = _given_urls() or running_urls()
+    if settings.key_dir.exists() and os.geteuid() not in (0, settings.key_dir.stat().st_uid):
         raise BadRequest(
             f"KEY_DIR {settings.key_dir} belongs to another user: run this as who runs the stack"
         )

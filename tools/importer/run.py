@@ -57,10 +57,12 @@ class Import:
 
     def run(self, said: Callable[[str], None]) -> None:
         """Import; ``said`` is told the report. Follows until it is interrupted. Raises what ``__main__`` says."""
-        check_settings(self._connection, self._settings)
+        today = datetime.datetime.now(self._settings.report_timezone).date()
+        first_kept = first_kept_day(today, self._settings.retention_days)
+        check_settings(self._connection, self._settings, first_kept)
         with ExitStack() as files, _progress() as progress:
             sources = [files.enter_context(closing(source)) for source in self._sources()]
-            row = self._row_of(sources)
+            row = self._row_of(sources, first_kept)
             with self._past(row) as past:
                 past.wait_for_others()  # of an earlier run: else they would be written again
                 for source in sources:
@@ -91,12 +93,10 @@ class Import:
             is_followed = request.follows and name == request.files[-1]
             yield LogHits(Log(name, is_followed=is_followed), request.site, request.format, maker)
 
-    def _row_of(self, sources: list[Source]) -> ImportRow:
+    def _row_of(self, sources: list[Source], first_kept: datetime.date) -> ImportRow:
         digest = hashlib.blake2b(self._request.site.encode(), digest_size=16, person=b"footfall import")
         for source in sources:
             digest.update(source.head)
-        today = datetime.datetime.now(self._settings.report_timezone).date()
-        first_kept = first_kept_day(today, self._settings.retention_days)
         row = ImportRow(self._connection, uuid.UUID(bytes=digest.digest(), version=5), first_kept)
         if not row.is_alone():
             raise BadRequest(f"another run imports {self._request.files[0]} right now: wait for its end")

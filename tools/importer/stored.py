@@ -45,6 +45,14 @@ IS_DROPPED = """-- import: is_dropped
 select to_regclass('hits_days.d' || to_char(%(day)s::date, 'YYYYMMDD')) is null
    and exists (select from ledger where day = %(day)s::date and stored > 0)
 """
+# Upkeep is a day or two behind at most.
+KEPT_LONGER = """-- import: kept_longer
+select min(day)
+from ledger
+where stored > 0 and day < %(first_kept)s::date - 2
+  and to_regclass('hits_days.d' || to_char(day, 'YYYYMMDD')) is not null
+  and not exists (select from imports where ledger.day = any(days))
+"""
 STILL_WAITING = """-- import: still_waiting
 select exists (select from rollup_pending where batch_id <= %(batch_id)s)
 """
@@ -58,8 +66,8 @@ class NotSealed(Exception):
     """Days beyond the retention stay as they are; the text says why and what to do."""
 
 
-def check_settings(connection: Connection, settings: Settings) -> None:
-    """Raises ``WrongSettings`` where days or sites would be others than those of live hits."""
+def check_settings(connection: Connection, settings: Settings, first_kept: datetime.date) -> None:
+    """Raises ``WrongSettings`` where days or sites would be others than of live hits, or sealed too early."""
     [(zone, sites)] = connection.execute("select report_timezone, sites from installation").fetchall()
     for name, here, there in (
         ("REPORT_TIMEZONE", settings.report_timezone.key, zone),
@@ -69,6 +77,12 @@ def check_settings(connection: Connection, settings: Settings) -> None:
             raise WrongSettings(
                 f"{name} is {here} here and {there} in the stack that runs: set it as there, and RETENTION_DAYS too"
             )
+    [(older,)] = connection.execute(KEPT_LONGER, {"first_kept": first_kept}).fetchall()
+    if older:
+        raise WrongSettings(
+            f"RETENTION_DAYS is {settings.retention_days} here, and the stack that runs keeps hits of {older}: set "
+            "it as there. If it is the same, see what the rollup's log says of day-not-proven"
+        )
 
 
 def countries(connection: Connection) -> dict[str, str]:
