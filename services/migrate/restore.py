@@ -235,9 +235,8 @@ def _compare(found: dict[str, Content], wanted: dict[str, Content]) -> None:
 def _proven(connection: Connection, archive: Reader) -> int:
     """The hits that are stored now; raises ``BadBackup`` where the backup has others."""
     [(hits,)] = connection.execute("select count(*) from stored_hits").fetchall()
-    wanted = sum(
-        content.rows for name, content in archive.contents.tables.items() if name.startswith("hits_days.")
-    )
+    contents = archive.contents.tables
+    wanted = sum(contents[day.table].rows for day in archive.manifest.days if day.table in contents)
     if hits != wanted:
         raise BadBackup(
             f"{hits} hits came out of a backup of {wanted}: please report it. Nothing was changed"
