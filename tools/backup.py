@@ -125,7 +125,7 @@ def make_key(name: str) -> str:
 def report(path: Path, manifest: Manifest, contents: Contents, *, encrypted: bool) -> None:
     """What was written."""
     rows = {name: content.rows for name, content in contents.tables.items()}
-    hits = sum(number for name, number in rows.items() if name.startswith("hits_days."))
+    hits = sum(rows[day.table] for day in manifest.days)
     print(path)
     print(f"{hits:,} hits of {len(manifest.days)} days, {sum(rows.values()):,} rows in all, "
           f"{path.stat().st_size / 1e6:,.1f} MB, {'encrypted' if encrypted else 'not encrypted'}")  # fmt: skip

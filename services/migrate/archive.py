@@ -59,6 +59,11 @@ class CopiedDay(msgspec.Struct, frozen=True):
     day: datetime.date
     is_open: bool  # has the indexes that new hits need
 
+    @property
+    def table(self) -> str:
+        """Full name of its table."""
+        return f"hits_days.d{self.day:%Y%m%d}"
+
 
 class _Format(msgspec.Struct):
     """What a manifest of any version says."""

@@ -66,6 +66,23 @@ def restore(
     if connection.execute("select to_regclass('public.hits')").fetchall()[0][0]:
         _refuse_hits(connection)  # before it is brought to this version
     migrate(connection, migrations)
+    try:
+        return _in_one_transaction(connection, archive, settings, migrations, progress)
+    except psycopg.errors.OutOfMemory as error:
+        raise Refused(
+            f"PostgreSQL has no room for the locks of {len(archive.manifest.days)} days in one transaction: raise "
+            "max_locks_per_transaction (alter system set max_locks_per_transaction = 1024), restart it, and try "
+            "again. Nothing was changed"
+        ) from error
+
+
+def _in_one_transaction(
+    connection: Connection,
+    archive: Reader,
+    settings: Settings,
+    migrations: Path,
+    progress: Callable[[str, int], None],
+) -> Restored:
     with connection.transaction():
         connection.execute("set local client_min_messages = warning")
         connection.execute(SESSION)
@@ -218,9 +235,8 @@ def _compare(found: dict[str, Content], wanted: dict[str, Content]) -> None:
 def _proven(connection: Connection, archive: Reader) -> int:
     """The hits that are stored now; raises ``BadBackup`` where the backup has others."""
     [(hits,)] = connection.execute("select count(*) from stored_hits").fetchall()
-    wanted = sum(
-        content.rows for name, content in archive.contents.tables.items() if name.startswith("hits_days.")
-    )
+    contents = archive.contents.tables
+    wanted = sum(contents[day.table].rows for day in archive.manifest.days if day.table in contents)
     if hits != wanted:
         raise BadBackup(
             f"{hits} hits came out of a backup of {wanted}: please report it. Nothing was changed"
