@@ -217,9 +217,21 @@ def test_a_range_and_a_site_are_what_is_written(counted: Database, tmp_path: Pat
 def test_standard_output_has_the_file_and_nothing_else(counted: Database, tmp_path: Path) -> None:
     path = exported(counted, tmp_path, VIEW="daily_traffic", OUT="traffic.csv")
     words, environ = command(counted, VIEW="daily_traffic", OUT="-")
-    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=True)
-    assert done.stdout == path.read_bytes()
-    assert list(tmp_path.iterdir()) == [path]
+    longer = tmp_path / "longer"
+    longer.write_bytes(b"what was there\n")
+    with longer.open("ab") as file:
+        subprocess.run(words, cwd=tmp_path, env=environ, stdout=file, timeout=60, check=True)
+    assert longer.read_bytes() == b"what was there\n" + path.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [longer, path]
+
+
+def test_standard_output_that_nobody_reads_ends_it(counted: Database, tmp_path: Path) -> None:
+    words, environ = command(counted, OUT="-")
+    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read().endswith(b"standard output: nobody reads it any more\n")
+    assert process.returncode == 1
 
 
 def test_a_spreadsheet_computes_nothing(counted: Database, tmp_path: Path) -> None:
@@ -236,6 +248,29 @@ def test_what_is_there_is_replaced_by_the_whole_of_the_new(counted: Database, tm
     (tmp_path / ".hits.csv.part/hits.csv").write_text("of one that was killed")
     assert exported(counted, tmp_path, OUT=".").read_text().startswith("hit_id,")
     assert [path.name for path in tmp_path.iterdir()] == ["hits.csv"]
+
+
+def test_what_is_stored_meanwhile_is_not_in_it(counted: Database, tmp_path: Path) -> None:
+    words, environ = command(counted, OUT="hits.csv")
+    with counted.connect() as owner, counted.connect() as writer:
+        with owner.transaction():
+            owner.execute(
+                "lock table pages in access exclusive mode"
+            )  # in the middle of it, the export waits
+            process = subprocess.Popen(words, cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
+            wait_until(lambda: writer.execute("select from pg_locks where not granted").fetchall())
+            before = writer.execute("select count(*) from stored_hits").fetchone()
+            writer.execute(  # of a day that it has not come to
+                "create temporary table more as select * from stored_hits where day = %s limit 1", [DAYS[-1]]
+            )
+            writer.execute("update more set hit_id = gen_random_uuid()")
+            writer.execute("insert into stored_hits table more")
+        try:
+            assert process.wait(30) == 0
+            with (tmp_path / "hits.csv").open(newline="") as file:
+                assert (len(list(csv.reader(file))) - 1,) == before
+        finally:
+            writer.execute("delete from stored_hits where hit_id in (select hit_id from more)")
 
 
 # What goes wrong -------------------------------------------------------------------------------------------------

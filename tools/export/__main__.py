@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -34,7 +35,7 @@ class Format(NamedTuple):
 
     expression: Expression
     read: Callable[[Connection, sql.Composed], Generator[Any]]
-    write: Callable[[Path, Relation, Iterator[Any]], None]
+    write: Callable[[Any, Relation, Iterator[Any]], None]
 
 
 FORMATS = {
@@ -83,40 +84,45 @@ def shown() -> Iterator[Shown]:
         yield Shown(progress)
 
 
-def rows_of(
-    connection: Connection, relation: Relation, request: Request, form: Format, told: Shown
-) -> Generator[Any]:
-    """All rows of a view, a part after the other."""
-    parts = parts_of(connection, relation, request)
-    told.begin(relation, len(parts))
-    for part in parts:
-        asked = question(relation, part, request.site, form.expression)
-        yield from told.counted(form.read(connection, asked))
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export: from where, what, how."""
+
+    connection: Connection
+    request: Request
+    told: Shown
+
+    def put(self, relation: Relation, target: Path | int) -> None:
+        """Write a view to a file, or to an open one by its number, which is closed then."""
+        form = FOR_SPREADSHEET if self.request.spreadsheet else FORMATS[self.request.format]
+        with contextlib.closing(self._rows(relation, form)) as rows:
+            form.write(target, relation, rows)
+
+    def _rows(self, relation: Relation, form: Format) -> Generator[Any]:
+        """All rows of a view, a part after the other."""
+        parts = parts_of(self.connection, relation, self.request)
+        self.told.begin(relation, len(parts))
+        for part in parts:
+            asked = question(relation, part, self.request.site, form.expression)
+            yield from self.told.counted(form.read(self.connection, asked))
 
 
 def export(url: str, request: Request) -> int:
     """Write what is asked for; how many rows. Raises what ``main`` says in words."""
-    form = FOR_SPREADSHEET if request.spreadsheet else FORMATS[request.format]
     with snapshot(url) as connection:
         wanted = chosen(connection, request)
-        with place_for(request) as whole, shown() as told:
-            for relation in wanted:
-                path = whole / f"{relation.name}.{request.format}" if request.is_folder else whole
-                with contextlib.closing(rows_of(connection, relation, request, form, told)) as rows:
-                    form.write(path, relation, rows)
+        with shown() as told:
+            export = Export(connection, request, told)
+            if request.to_standard_output:
+                export.put(wanted[0], os.dup(sys.stdout.fileno()))
+                return told.rows
+            with staged(request.path) as whole:
+                if request.is_folder:
+                    whole.mkdir()
+                for relation in wanted:
+                    name = f"{relation.name}.{request.format}"
+                    export.put(relation, whole / name if request.is_folder else whole)
         return told.rows
-
-
-@contextlib.contextmanager
-def place_for(request: Request) -> Iterator[Path]:
-    """Where to write to: what becomes the file or folder that is asked for, or standard output."""
-    if request.to_standard_output:
-        yield Path(f"/dev/fd/{sys.stdout.fileno()}")
-        return
-    with staged(request.path) as whole:
-        if request.is_folder:
-            whole.mkdir()
-        yield whole
 
 
 def size_of(path: Path) -> int:

@@ -79,7 +79,7 @@ def request_of(environ: Mapping[str, str]) -> Request:
         site=asked.get("SITE"),
         format=asked.get("FORMAT", "csv"),
         out=asked.get("OUT", ""),
-        spreadsheet="SPREADSHEET" in asked,
+        spreadsheet=asked.get("SPREADSHEET", "0") != "0",
     )
     _check(request)
     return request

@@ -31,9 +31,9 @@ from tools.demo.world import load_world
 
 SEED = 1
 LAST_DAY = datetime.date(2026, 11, 22)
-# Five weeks, and three weeks of the year before, for what is compared with it.
+# Five weeks, and the first half of a month of the year before, for what is compared with it.
 DAYS = [
-    *(datetime.date(2025, 11, 1) + datetime.timedelta(days=number) for number in range(22)),
+    *(datetime.date(2025, 11, 1) + datetime.timedelta(days=number) for number in range(15)),
     *(LAST_DAY - datetime.timedelta(days=ago) for ago in reversed(range(35))),
 ]
 
