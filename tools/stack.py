@@ -52,16 +52,6 @@ def _is_kept_running(lock_file: Path) -> bool:
         return True
 
 
-def environ_of(service: str) -> dict[str, str] | None:
-    """The environment that a service of the stack runs with; None where it is not ours to read."""
-    try:
-        pid = int((data_dir() / f"run/{service}.pid").read_text())
-        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    except (OSError, ValueError):
-        return None
-    return dict(line.partition("=")[::2] for line in lines if line)
-
-
 def _is_held(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -81,3 +71,13 @@ def pixel_socket(folder: Path | None = None) -> Path:
         return path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"footfall-{os.getuid()}-{name}.sock"
+
+
+def environ_of(service: str) -> dict[str, str] | None:
+    """The environment that a service of the stack runs with; None where it is not ours to read."""
+    try:
+        pid = int((data_dir() / f"run/{service}.pid").read_text())
+        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    except (OSError, ValueError):
+        return None
+    return dict(line.partition("=")[::2] for line in lines if line)

@@ -31,6 +31,7 @@ from tools.stack import NoStack, environ_of, running_urls
 METRICS = "_METRICS_URL"
 URL_NAMES = ("PIXEL_URL", "OWNER_DATABASE_URL", "REDIS_URL", "GRAFANA_URL")
 ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ("127.0.0.1", "localhost", "::1")
 ASK_WITHIN_S = 3.0
 DEFAULT_HOURS = 24
 USAGE = (
@@ -112,6 +113,7 @@ class Installation:
     # Of each service that runs here, its environment: only the settings are looked at.
     environs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     in_containers: bool = False
+    is_here: bool = False  # its DATA_DIR is on this machine
     # Servers that were asked and did not answer: a second wait would tell no more.
     _away: set[str] = field(default_factory=set, repr=False)
 
@@ -123,7 +125,11 @@ class Installation:
     @property
     def has_folders(self) -> bool:
         """Whether the paths of the services' settings are those of this machine."""
-        return bool(self.environs) and not self.in_containers
+        return self.is_here or (bool(self.environs) and not self.in_containers)
+
+    def is_local(self, name: str) -> bool:
+        """Whether an address is of this machine."""
+        return urlsplit(self.urls.get(name, "")).hostname in LOCAL
 
     @property
     def services(self) -> list[str]:
@@ -207,7 +213,7 @@ def find_installation(asked: Asked) -> Installation:
     try:
         urls = running_urls()
         environs = {name: environ for name in services_in(urls) if (environ := environ_of(name)) is not None}
-        return Installation(asked, {**named, **urls}, environs)
+        return Installation(asked, {**named, **urls}, environs, is_here=True)
     except NoStack as error:
         no_stack = error
     try:

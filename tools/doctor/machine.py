@@ -40,10 +40,10 @@ class Disks(NamedTuple):
 
 def gather_disks(installation: Installation) -> Disks:
     """Raises ``CannotAsk`` where none is seen."""
-    folders = dict(_folders(installation))
+    folders = {what: _reachable(path) for what, path in _folders(installation).items()}
     by_device: dict[int, list[str]] = {}
     for what, path in folders.items():
-        by_device.setdefault(_device(path), []).append(what)
+        by_device.setdefault(os.stat(path).st_dev, []).append(what)
     disks = [Disk(", ".join(names), *disk_space(folders[names[0]])) for names in by_device.values()]
     days_left = None
     with contextlib.suppress(CannotAsk, psycopg.Error), installation.database() as connection:
@@ -61,25 +61,30 @@ def gather_disks(installation: Installation) -> Disks:
 def _folders(installation: Installation) -> Mapping[str, Path]:
     if not installation.has_folders:
         return {}
-    settings, here = installation.settings, data_dir().resolve()
-    return {
-        "data": here,
-        "spool": settings.spool_dir,
-        "keys": settings.key_dir,
-        "PostgreSQL": here / "postgres",
-        "Redis": _redis_folder(installation) or here / "redis",
-    }
-
-
-def _redis_folder(installation: Installation) -> Path | None:
+    settings = installation.settings
+    found = {"data": data_dir().resolve(), "spool": settings.spool_dir, "keys": settings.key_dir}
+    with contextlib.suppress(CannotAsk, psycopg.Error):
+        if installation.is_local("OWNER_DATABASE_URL"):
+            found["PostgreSQL"] = _database_folder(installation)
     with contextlib.suppress(CannotAsk, redis.RedisError):
-        return Path(str(installation.redis().config_get("dir")["dir"]))
-    return None
+        if installation.is_local("REDIS_URL"):
+            found["Redis"] = Path(str(installation.redis().config_get("dir")["dir"]))
+    return found
 
 
-def _device(path: Path) -> int:
-    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-    return os.stat(there).st_dev
+def _database_folder(installation: Installation) -> Path:
+    with installation.database() as connection:
+        [(folder,)] = connection.execute("select current_setting('data_directory')").fetchall()
+    return Path(folder)
+
+
+def _reachable(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there and may be looked at."""
+    for place in (path.absolute(), *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            os.stat(place)
+            return place
+    return Path("/")
 
 
 def judge_disks(found: Disks) -> Judgement:
@@ -118,7 +123,7 @@ def memory_in(text: str) -> Memory:
 
 def gather_memory(installation: Installation) -> Memory:
     """Linux only. Raises ``CannotAsk``."""
-    if not installation.environs:
+    if not (installation.environs or installation.is_here):
         raise CannotAsk("no service of the stack is known to run on this machine")
     if not MEMINFO.exists():
         raise CannotAsk("only Linux tells (/proc/meminfo)")

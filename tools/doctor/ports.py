@@ -9,11 +9,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tools.doctor.check import Judgement
-from tools.doctor.installation import CannotAsk, Installation
+from tools.doctor.installation import LOCAL, CannotAsk, Installation
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LISTENING = "0A"
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class Ports(NamedTuple):

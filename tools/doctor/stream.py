@@ -42,10 +42,9 @@ def _asks_password(url: str) -> bool:
     return False
 
 
-def _overcommits(client: Any) -> bool | None:
+def _overcommits(installation: Installation) -> bool | None:
     """Where Redis is on this machine, whether its copy for a rewrite gets memory. Linux only."""
-    host = client.connection_pool.connection_kwargs.get("host", "")
-    if host not in ("127.0.0.1", "localhost", "::1") or not OVERCOMMIT.exists():
+    if not installation.is_local("REDIS_URL") or not OVERCOMMIT.exists():
         return None
     return OVERCOMMIT.read_text().strip() == "1"
 
@@ -69,7 +68,7 @@ def gather(installation: Installation) -> Stream:
         int(facts.get("used_memory", 0)),
         {facts.get("aof_last_write_status", "ok"), facts.get("aof_last_bgrewrite_status", "ok")} == {"ok"},
         _asks_password(installation.url("REDIS_URL")),
-        _overcommits(client),
+        _overcommits(installation),
     )
 
 
