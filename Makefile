@@ -69,6 +69,7 @@ doctor: override export URL := $(value URL)
 doctor: override export PAGE := $(value PAGE)
 doctor: override export BACKUPS := $(value BACKUPS)
 doctor: override export HOURS := $(value HOURS)
+doctor: override export HTTP_PORT := $(value HTTP_PORT)
 doctor: override export JSON := $(value JSON)
 doctor: $(RUN) ## Say what goes wrong in practice and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
 	@$(PY) -m tools.doctor

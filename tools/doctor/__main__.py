@@ -13,12 +13,27 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.settings import SettingsError
+from tools.arguments import Argument
 from tools.check import Progress
 from tools.doctor.check import Outcome
 from tools.doctor.checks import CHECKS
-from tools.doctor.installation import BadRequest, Installation, asked_of, find_installation
+from tools.doctor.installation import (
+    DEFAULT_HOURS,
+    BadRequest,
+    Installation,
+    asked_of,
+    find_installation,
+)
 from tools.stack import NoStack
 
+ARGUMENTS = (
+    Argument("URL", "the pixel's address as it stands in the tag, without `/a.js`; also PIXEL_PUBLIC_URL"),
+    Argument("PAGE", "a page of yours that has the tag"),
+    Argument("BACKUPS", "the folder in which your backups lie"),
+    Argument("HOURS", "how far back readers are looked at", str(DEFAULT_HOURS)),
+    Argument("HTTP_PORT", "where the outside address answers over plain HTTP", "80"),
+    Argument("JSON", "1: what is found, for programs"),
+)
 COLOURS = {"ok": "32", "warning": "33", "wrong": "31", "not asked": "2"}
 WIDTH = 110
 
