@@ -17,16 +17,22 @@ from tools.arguments import Argument
 from tools.check import Progress
 from tools.doctor.check import Outcome
 from tools.doctor.checks import CHECKS
-from tools.doctor.installation import BadRequest, Installation, asked_of, find_installation
+from tools.doctor.installation import (
+    DEFAULT_HOURS,
+    BadRequest,
+    Installation,
+    asked_of,
+    find_installation,
+)
 from tools.stack import NoStack
 
 ARGUMENTS = (
-    Argument("URL", "the pixel's address from outside, such as https://pixel.example.com"),
-    Argument("PAGE", "a page of yours, whose tag is looked at"),
-    Argument("BACKUPS", "the folder of backups, which must not hold keys"),
-    Argument("HOURS", "how far back hits are looked at", "24"),
-    Argument("HTTP_PORT", "from where readers are led to HTTPS", "80"),
-    Argument("JSON", "1: as JSON"),
+    Argument("URL", "the pixel's address as it stands in the tag, without `/a.js`; also PIXEL_PUBLIC_URL"),
+    Argument("PAGE", "a page of yours that has the tag"),
+    Argument("BACKUPS", "the folder in which your backups lie"),
+    Argument("HOURS", "how far back readers are looked at", str(DEFAULT_HOURS)),
+    Argument("HTTP_PORT", "where the outside address answers over plain HTTP", "80"),
+    Argument("JSON", "1: what is found, for programs"),
 )
 COLOURS = {"ok": "32", "warning": "33", "wrong": "31", "not asked": "2"}
 WIDTH = 110
