@@ -9,11 +9,22 @@ VENV := .venv
 PY := $(VENV)/bin/python
 DEV := $(VENV)/.dev
 RUN := $(VENV)/.run
+EXPORT := $(VENV)/.export
+DATASETTE := $(VENV)/datasette
 
-.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report
+# Each NAME=value of make's command line goes to the program by the environment and as written, for every target: in a
+# recipe's line make would expand a value, and the shell run what it quotes. So no recipe names one.
+$(foreach name,$(filter-out SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
+
+.PHONY: help run test bench profile soak growth chaos check demo rebuild replay renormalise urls migrate lint types advisories generated lock deploy audit dead-letters annotate grafana-check report import sql-results export datasette backup restore doctor
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "make help-NAME says more of one, docs/commands.md of all"
+
+# Of one: its text and its variables with their defaults.
+help-%: $(RUN)
+	@$(PY) -m tools.commands $*
 
 # Installation is said on standard error, so that `make urls` prints nothing else.
 $(VENV)/pyvenv.cfg:
@@ -29,7 +40,18 @@ $(RUN): requirements/run.txt $(VENV)/pyvenv.cfg
 $(DEV): requirements/dev.txt $(VENV)/pyvenv.cfg
 	@echo "installing locked dependencies for development …" >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt >&2
-	@touch $(RUN) $@
+	@touch $(RUN) $(EXPORT) $@
+
+$(EXPORT): requirements/export.txt $(RUN)
+	@echo "installing DuckDB, which writes Parquet …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/export.txt >&2
+	@touch $@
+
+$(DATASETTE)/.installed: requirements/datasette.txt $(VENV)/pyvenv.cfg
+	@echo "installing Datasette …" >&2
+	@$(PY) -m venv --clear $(DATASETTE) >&2
+	@$(DATASETTE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/datasette.txt >&2
+	@touch $@
 
 run: $(RUN) ## Run the whole product on this machine, without Docker
 	@exec $(PY) -m tools.run
@@ -50,7 +72,7 @@ growth: $(DEV) ## Costs at 1, 10, 30 million stored hits, 1 and 40 sites, 5,000 
 	@$(PY) -m bench.growth
 
 chaos: $(RUN) ## Do faults to a stack of its own for MINUTES=20, count every hit; SEED= RATE= OUTAGE=postgres
-	@exec $(PY) -m tools.chaos $(foreach name,MINUTES SEED RATE OUTAGE FAULTS,$(if $($(name)),"$(name)=$($(name))"))
+	@exec $(PY) -m tools.chaos
 
 deploy: $(DEV) ## Test, then put what is committed in the place of what runs: no hit is lost or refused
 	@$(PY) -m tools.deploy
@@ -62,42 +84,38 @@ grafana-check: $(DEV) ## Ask a running Grafana for its dashboards, panels, data 
 	@$(PY) -m tools.grafana_check
 
 audit: $(RUN) ## Report what this installation keeps, against docs/privacy.md; JSON=1
-	@$(PY) -m tools.audit $(if $(JSON),--json)
+	@$(PY) -m tools.audit
+
+doctor: $(RUN) ## Say what goes wrong in practice and how to mend it; URL=https://pixel… PAGE=https://… BACKUPS= HOURS= JSON=1
+	@$(PY) -m tools.doctor
 
 rebuild: $(RUN) ## Count the days FROM=2026-11-01 TO=2026-11-07 anew; TIMEZONE=1: all, by another zone
-	@$(PY) -m tools.rebuild $(if $(FROM),"FROM=$(FROM)") $(if $(TO),"TO=$(TO)") $(if $(TIMEZONE),"TIMEZONE=$(TIMEZONE)")
+	@$(PY) -m tools.rebuild
 
 demo: $(RUN) ## Made-up visits beside the running stack: a history with DAYS=90 SEED=1, else live with RATE=60 MINUTES=
-	@exec $(PY) -m tools.demo $(foreach name,DAYS SEED RATE MINUTES FORCE,$(if $($(name)),"$(name)=$($(name))"))
+	@exec $(PY) -m tools.demo
 
-replay: $(RUN) ## Send the page views of LOG=access.log through the pixel
-	@$(PY) -m tools.replay $(if $(LOG),"$(LOG)")
+replay: $(RUN) ## Send the page views of LOG=access.log through the pixel, now; SITE=
+	@$(PY) -m tools.replay
+
+import: $(RUN) ## Hits of the past from LOG=access.log, gzip too, FOLLOW=1, or DB=hits.db TIMEZONE=; SITE= FORMAT=
+	@exec $(PY) -m tools.importer
 
 renormalise: $(RUN) ## Read stored hits again by the rules of this version
 	@$(PY) -m tools.renormalise
 
 dead-letters: $(RUN) ## List what could not be stored; REPLAY=all|REASON|ID stores it after all, DROP=… empties it
-	@$(PY) -m tools.dead_letters $(if $(REPLAY),"REPLAY=$(REPLAY)") $(if $(DROP),"DROP=$(DROP)") $(if $(JSON),"JSON=$(JSON)")
+	@$(PY) -m tools.dead_letters
 
-# By the environment and as written: on a command line make would expand a TEXT, and the shell run what it quotes.
-annotate: override export TEXT := $(value TEXT)
-annotate: override export AT := $(value AT)
-annotate: override export UNTIL := $(value UNTIL)
-annotate: override export SITE := $(value SITE)
-annotate: override export DROP := $(value DROP)
 annotate: $(RUN) ## Put TEXT=… on the curves, AT= UNTIL= SITE=; without TEXT list what is there; DROP=id
 	@$(PY) -m tools.annotate
 
-report: override export DAYS := $(value DAYS)
-report: override export FROM := $(value FROM)
-report: override export TO := $(value TO)
-report: override export SITE := $(value SITE)
-report: override export JSON := $(value JSON)
-report: override export HTML := $(value HTML)
-report: override export MAIL := $(value MAIL)
-report: override export WEBHOOK := $(value WEBHOOK)
-report: override export WEBHOOK_FILE := $(value WEBHOOK_FILE)
-report: override export WEBHOOK_FORMAT := $(value WEBHOOK_FORMAT)
+export: $(RUN) $(if $(filter parquet,$(value FORMAT)),$(EXPORT)) ## Write VIEW=hits|daily_pages|…|all, FROM= TO= SITE=, as FORMAT=csv|parquet|sqlite to OUT=file, folder or -
+	@$(PY) -m tools.export
+
+datasette: $(RUN) $(DATASETTE)/.installed ## Look at an export in a browser: FILE=exports/all.sqlite PORT=8001; without FILE a new one of everything
+	@exec $(PY) -m tools.datasette
+
 report: $(RUN) ## How it went: DAYS=7 or FROM= TO=, SITE=; JSON=1, HTML=file, MAIL=me@…, WEBHOOK=https://…
 	@$(PY) -m tools.report
 
@@ -106,6 +124,12 @@ urls: $(RUN) ## Print the addresses of the running stack as NAME=value
 
 migrate: $(RUN) ## Bring the database at DATABASE_URL to this version
 	@$(PY) -m services.migrate
+
+backup: $(RUN) ## Copy the database to OUT=folder or file, while hits come; RECIPIENT=age1… or PASSPHRASE_FILE= encrypts; NEW_KEY=file
+	@$(PY) -m tools.backup
+
+restore: $(RUN) ## Put the backup FROM=file into a new installation; KEY_FILE= or PASSPHRASE_FILE= opens it
+	@$(PY) -m tools.restore
 
 lint: $(DEV) ## Check style
 	@$(VENV)/bin/ruff check services tools grafana bench tests
@@ -117,14 +141,21 @@ types: $(DEV) ## Check types
 advisories: $(DEV) ## Ask PyPI for known weaknesses of the dependencies
 	@$(PY) -m tools.advisories
 
-generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, privacy.md, performance.md
+generated: $(DEV) ## Write the files that are made from others: .env.example, tracker, dashboards, docs (privacy, doctor, performance, commands)
 	@$(PY) -c 'from services.settings import env_example; print(env_example(), end="")' > .env.example
 	@$(PY) -m tools.minify
 	@$(PY) -m grafana.build
 	@$(PY) -m tools.audit_catalogue
+	@$(PY) -m tools.doctor.document
 	@$(PY) -m bench.page
+	@$(PY) -m tools.commands
+
+sql-results: $(DEV) ## Ask the questions of docs/sql.md of the demo's visits and write the results into it
+	@$(PY) -m tools.questions
 
 lock: $(DEV) ## Lock dependencies anew (needs uv)
-	@for extra in door pixel enricher rollup migrate run dev; do \
+	@for extra in door pixel enricher rollup migrate run export dev; do \
 		uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
 			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
+	@uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+		--group pyproject.toml:datasette -o requirements/datasette.txt

@@ -29,9 +29,20 @@ from bench.settings import whole_number
 from bench.stack import CACHE, running_stack
 from bench.stages import Bench
 from bench.stored.stage import StoredStage
+from tools.arguments import Argument
 
 FEWEST_HITS, FEWEST_STORED, FEWEST_PAGES = 4_000, 10_000, 100  # that say anything
 BUSY = 0.15
+ARGUMENTS = (
+    Argument("COMPARE", "other results, which are printed beside these"),
+    Argument("BENCH_REPEATS", "how often each figure is measured, for the median", str(FULL_REPEATS)),
+    Argument("BENCH_HITS", "hits of one run of the pipeline; 0: leave it out", str(FULL_HITS)),
+    Argument("BENCH_STORED_HITS", "hits of the stored data set; 0: leave it out", str(GATED_AT_HITS)),
+    Argument("BENCH_SITES", "sites of the data set", str(World(0).sites)),
+    Argument("BENCH_PAGES", "pages of the data set", str(World(0).pages)),
+    Argument("BENCH_CACHE", "where the data set is kept, 1.5 GB", "bench/cache"),
+    Argument("BENCH_RESULTS", "where the results go", "bench/results.json"),
+)
 
 
 def results_path() -> Path:

@@ -24,6 +24,7 @@ from bench.page import GATED_AT_HITS, KEPT, PAGE, write_page
 from bench.settings import whole_number, whole_numbers
 from bench.stack import CACHE
 from bench.stored.stage import StoredStage
+from tools.arguments import Argument
 
 RESULTS = KEPT / "growth.json"
 FEWEST_HITS, FEWEST_PAGES = 10_000, 100
@@ -32,6 +33,15 @@ ALLOWED = 2.0
 LEAST = {"ms": 5.0, "us": 5.0, "bytes": 20.0}
 NOT_COMPARED = ("stored_hits",)
 
+ARGUMENTS = (
+    Argument("GROWTH_HITS", "numbers of stored hits that are compared", "1000000,10000000,30000000"),
+    Argument("GROWTH_SITES", "numbers of sites that are compared", "1,40"),
+    Argument("GROWTH_PAGES", "numbers of pages that are compared", "5000,200000"),
+    Argument("BENCH_STORED_HITS", "stored hits while something else grows", "10000000"),
+    Argument("BENCH_SITES", "sites while something else grows", str(World(0).sites)),
+    Argument("BENCH_PAGES", "pages while something else grows", str(World(0).pages)),
+    Argument("BENCH_CACHE", "where the data sets are kept, 150 bytes a hit", "bench/cache"),
+)
 Measured = dict[World, dict[str, float]]
 
 

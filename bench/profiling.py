@@ -22,6 +22,7 @@ from bench.driver import Driver, say
 from bench.load import BenchError, find_wrk
 from bench.settings import whole_number
 from bench.stack import Stack, running_stack
+from tools.arguments import Argument
 from tools.servers import poll
 
 FOLDER = Path(__file__).with_name("profiles")
@@ -30,6 +31,11 @@ STAGES = (*PYTHON_STAGES, "postgres")
 SAMPLES_A_SECOND = 250
 HITS = 100_000
 WARM_HITS = 10_000
+ARGUMENTS = (
+    Argument("STAGE", "`pixel`, `enricher`, `rollup` or `postgres`"),
+    Argument("HITS", "how many are sent", str(HITS)),
+    Argument("RATE", "hits a second; 0: as fast as they are answered", "0"),
+)
 WRITES_WITHIN_S = 30.0
 RESTARTS_WITHIN_S = 60.0
 SHOWN = 25

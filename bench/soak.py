@@ -23,11 +23,16 @@ from bench.page import PAGE, SOAK, write_page
 from bench.settings import whole_number
 from bench.stack import SERVICES, Stack, running_stack
 from bench.stored import sizes
+from tools.arguments import Argument
 
 SAMPLE_S = 30.0
 LOOK_BEFORE_END_S = 1.0  # of a slice: while it still runs
 VISITORS_STAY_SLICES = 6  # then others come: about 3 hits of each at 2,000 a second
 MINUTES, RATE = 20, 2_000
+ARGUMENTS = (
+    Argument("MINUTES", "how long", str(MINUTES)),
+    Argument("RATE", "hits a second", str(RATE)),
+)
 
 TABLES = """-- bench: tables
 select coalesce(t.schemaname || '.', '') || t.relname, t.n_live_tup, t.n_dead_tup, pg_total_relation_size(t.relid)

@@ -56,6 +56,14 @@ class UndecodableEntry(Exception):
         self.reason = reason
 
 
+class Given(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Of a hit of the past: what is known of whoever sent it where no User-Agent was kept."""
+
+    is_bot: bool
+    # Where no address was kept either; ``RawHit.address`` then has what else told one person from another.
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")] | None = None
+
+
 class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An accepted hit before enrichment. Lives in memory, and sealed on the stream; never in a log."""
 
@@ -77,6 +85,7 @@ class RawHit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     props: dict[str, str | int | float | bool] | None = None
     is_me: bool = False
     anonymous: bool = False  # a privacy signal: counted without a session
+    given: Given | None = None  # of an import alone; in its place the User-Agent is not asked
 
     def __repr__(self) -> str:
         return "RawHit(…)"  # a traceback or a debugger's print must not show the person

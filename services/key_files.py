@@ -32,7 +32,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_once(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file unless it is there. Of several writers one wins, and nobody ever reads half a file."""
+    """Write a file unless it is there. Of several writers one wins, and nobody ever reads half a file.
+
+    Made by root, it is the folder's owner's: who reads it is the service that works there.
+    """
     if path.exists():
         return
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -40,6 +43,9 @@ def make_once(path: Path, content: bytes, mode: int = 0o600) -> None:
     try:
         try:
             os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:
+                folder = path.parent.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
             os.write(descriptor, content)
             os.fsync(descriptor)
         finally:

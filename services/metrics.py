@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
+from services.version import VERSION
+
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
@@ -15,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        Info("footfall_build", "The version of Footfall.", registry=self.registry).info({"version": VERSION})
         self.heartbeat = Gauge(
             "footfall_heartbeat_timestamp_seconds",
             "Unix time of the last round of the process's main loop.",
@@ -47,6 +50,18 @@ class PixelMetrics(Metrics):
         )
         self.spool_bytes = Gauge(
             "footfall_pixel_spool_bytes", "Bytes that wait in the spool for Redis.", registry=self.registry
+        )
+        self.peers = Gauge(
+            "footfall_pixel_peers",
+            "Hits since start by how the client's address was found: direct; forwarded: the same, with a header of a "
+            "proxy that is not trusted; private and private-forwarded: likewise, from this machine or its network; "
+            "proxy: named by a trusted one; silent-proxy: a trusted one named nobody.",
+            ["found"], registry=self.registry,
+        )  # fmt: skip
+        self.most_clients = Gauge(
+            "footfall_pixel_most_clients",
+            "Clients that sent hits in the fullest minute since start; 0: none, or RATE_LIMIT is off.",
+            registry=self.registry,
         )
 
 

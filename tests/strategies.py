@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from services.hit import Hit, RawHit
+from services.hit import Given, Hit, RawHit
 from tests.make import make_hit
 
 # More examples: HYPOTHESIS_PROFILE=thorough. Deadlines measure the machine, not the code.
@@ -65,6 +65,7 @@ raw_hits = st.builds(
     props=st.none() | st.dictionaries(texts, props_values, max_size=5),
     is_me=st.booleans(),
     anonymous=st.booleans(),
+    given=st.none() | st.builds(Given, st.booleans(), st.sampled_from([None, "ES"])),
 )
 
 # Any msgpack: what a stranger could write to the stream.

@@ -11,11 +11,20 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
+from tools.arguments import Argument
 from tools.stack import NoStack, running_urls
 
 MAX_TEXT = 500
 USAGE = "make annotate TEXT=… [AT=2026-11-22T18:30] [UNTIL=…] [SITE=…]; DROP=id removes one; without TEXT: list them"
-NAMES = ("TEXT", "AT", "UNTIL", "SITE", "DROP")
+ARGUMENTS = (
+    Argument("TEXT", "what is to stand on the curves; without it annotations are listed"),
+    Argument(
+        "AT", "when it began: 2026-11-22T18:30 in the reporting time zone, or with a zone of its own", "now"
+    ),
+    Argument("UNTIL", "when it ended"),
+    Argument("SITE", "on the curves of this site only", "all sites"),
+    Argument("DROP", "the number of an annotation, which is removed"),
+)
 Connection = psycopg.Connection[Any]
 
 
@@ -25,7 +34,8 @@ class BadRequest(Exception):
 
 def request_of(environ: Mapping[str, str]) -> dict[str, str]:
     """What is asked for by name; empty is not asked. Raises ``BadRequest``."""
-    request = {name: environ[name] for name in NAMES if environ.get(name)}
+    names = [argument.name for argument in ARGUMENTS]
+    request = {name: environ[name] for name in names if environ.get(name)}
     for name, text in request.items():
         if text != text.encode(errors="ignore").decode():
             raise BadRequest(f"{name}: it is not UTF-8")

@@ -13,7 +13,6 @@ import stat
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -24,9 +23,11 @@ from services.retention import first_kept_day
 from services.sealing import SEALING_GRACE_SECONDS, KeyFiles, hour_end_s
 from services.session_keys import ONE_OFF_KEY_LATEST, SESSION_KEY_LATEST, SessionKeys, one_off_key_end
 from services.settings import CATALOGUE, Settings, SettingsError, load_settings
+from tools.arguments import Argument, words_given
 from tools.audit_catalogue import Catalogue, load_catalogue, matches
-from tools.stack import NoStack, data_dir, running_urls
+from tools.stack import NoStack, environ_of, running_urls
 
+ARGUMENTS = (Argument("JSON", "1: the report for programs"),)
 Connection = psycopg.Connection[Any]
 # Keys are destroyed every 5 s, days dropped every hour: what is a little late is on its way.
 LATE_S = 60
@@ -84,12 +85,10 @@ def versions(connection: Connection, client: Any, pixel_url: str) -> Iterator[It
 
 def running_environ() -> tuple[str, dict[str, str]]:
     """Whose environment it is, and the environment: the running pixel's, or this shell's where that is not ours."""
-    try:
-        pid = int((data_dir() / "run/pixel.pid").read_text())
-        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    except (OSError, ValueError):
+    environ = environ_of("pixel")
+    if environ is None:
         return "this shell (the pixel's own cannot be read)", dict(os.environ)
-    return "the running pixel", dict(line.partition("=")[::2] for line in lines if line)
+    return "the running pixel", environ
 
 
 def settings_that_matter(catalogue: Catalogue, environ: dict[str, str]) -> Iterator[Item]:
@@ -303,7 +302,7 @@ def json_of(items: Sequence[Item]) -> str:
     return json.dumps({"passed": passed, "items": [item._asdict() for item in items]}, indent=2)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(as_json: bool) -> int:
     """0 when all is as the document says; 1 else."""
     try:
         urls = running_urls()
@@ -320,9 +319,9 @@ def main(arguments: Sequence[str]) -> int:
     except (psycopg.OperationalError, redis.RedisError, OSError) as error:
         print(f"a part of the stack does not answer ({type(error).__name__}): is it well?", file=sys.stderr)
         return 1
-    print(json_of(items) if "--json" in arguments else text_of(items))
+    print(json_of(items) if as_json else text_of(items))
     return 1 if any(item.problem for item in items) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(bool(words_given(ARGUMENTS))))

@@ -40,7 +40,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown has it."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -62,7 +63,7 @@ def _taken(part: dict[str, Any], kind: str) -> str:
         (name_of(name, entry), entry["use"], entry["kept"], _code(entry["becomes"]) or "nothing")
         for name, entry in part.items()
     )
-    return _table((kind, "used for", "kept", "field of the raw hit"), rows)
+    return table((kind, "used for", "kept", "field of the raw hit"), rows)
 
 
 def _tables(catalogue: Catalogue) -> str:
@@ -70,7 +71,7 @@ def _tables(catalogue: Catalogue) -> str:
         (f"`{name}`", table["use"], table["kept"], _code(table["columns"]))
         for name, table in catalogue["tables"].items()
     )
-    return _table(("table", "what for", "kept", "columns"), rows)
+    return table(("table", "what for", "kept", "columns"), rows)
 
 
 def _columns(catalogue: Catalogue) -> str:
@@ -81,7 +82,7 @@ def _columns(catalogue: Catalogue) -> str:
             names = [name for name in names if name not in rollups] + ["rollup_…"]
         return _code(names)
 
-    return _table(
+    return table(
         ("column", "meaning", "of a person", "in"),
         (
             (f"`{name}`", meaning, PERSON[person], tables_of(name))
@@ -95,24 +96,24 @@ def tables_of_document(catalogue: Catalogue) -> dict[str, str]:
     return {
         "parameters": _taken(catalogue["parameters"], "parameter"),
         "headers": _taken(catalogue["headers"], "of the request"),
-        "raw-hit": _table(("field", "what"), ((f"`{n}`", what) for n, what in catalogue["raw_hit"].items())),
+        "raw-hit": table(("field", "what"), ((f"`{n}`", what) for n, what in catalogue["raw_hit"].items())),
         "tables": _tables(catalogue),
         "columns": _columns(catalogue),
-        "roles": _table(
+        "roles": table(
             ("role", "who", "may read"),
             (
                 (f"`{name}`", role["who"], role.get("works") or _rights(role))
                 for name, role in catalogue["roles"].items()
             ),
         ),
-        "device": _table(
+        "device": table(
             ("what", "where", "content", "when"),
             ((item["name"], item["where"], item["what"], item["when"]) for item in catalogue["device"]),
         ),
-        "script": _table(
+        "script": table(
             ("read by the script", "what for"), ((f"`{n}`", use) for n, use in catalogue["script"].items())
         ),
-        "settings": _table(
+        "settings": table(
             ("setting", "what it changes"), ((f"`{n}`", text) for n, text in catalogue["settings"].items())
         ),
     }

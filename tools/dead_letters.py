@@ -9,7 +9,14 @@ import psycopg
 
 from services.enricher.dead_letters_command import GOES_ON, BadRequest, answer, request_of
 from services.settings import SettingsError, load_settings
+from tools.arguments import Argument, words_given
 from tools.stack import NoStack, running_urls
+
+ARGUMENTS = (
+    Argument("REPLAY", "`all`, a reason or the id of a letter: store it after all"),
+    Argument("DROP", "`all`, a reason or the id of a letter: empty it for good"),
+    Argument("JSON", "1: the list for programs"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,6 +40,6 @@ def main(arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(words_given(ARGUMENTS)))
     except KeyboardInterrupt:
         sys.exit(f"interrupted: {GOES_ON}")

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from grafana.panels import Json
 from services.settings import SettingsError
 from tools import grafana_wanted as wanted
+from tools.arguments import Argument
 from tools.grafana_client import Grafana, NoGrafana, Refused, grafana_password, grafana_url
+
+ARGUMENTS = (
+    Argument("GRAFANA_URL", "another Grafana than that of the stack in `DATA_DIR`"),
+    Argument("GRAFANA_PASSWORD", "the password of its user `admin`"),
+    Argument("GRAFANA_PASSWORD_FILE", "a file that holds it"),
+)
 
 
 def health(grafana: Grafana) -> Iterator[str]:

@@ -35,33 +35,50 @@ class CannotWrite(Exception):
 
 
 class PastHits:
-    """One run of a writer, as a context: at its end nothing of it is on the stream and its key is destroyed."""
+    """One run of a writer, as a context: at its end nothing of it is on the stream and its key is destroyed.
 
-    def __init__(self, client: Any, key_dir: Path) -> None:
+    ``key_name``: of a key that is alive, and under which the run goes on what an earlier one began. ``resumable``: a
+    run that does not come to its end leaves its key, for the next to go on under it.
+    """
+
+    def __init__(self, client: Any, key_dir: Path, *, key_name: str = "", resumable: bool = False) -> None:
         self._redis = client
         self._keys = OneOffKeys(key_dir)
         self._sealing = SealingKeys(key_dir)
         self._pixel_id = secrets.token_bytes(16)
-        self._key_name = ""
+        self._resumable = resumable
+        self.key_name = key_name
         self._seq = 0
         self._last_entry = ""
         self.hits = 0
 
     def __enter__(self) -> PastHits:
-        self._key_name = self._keys.make(datetime.datetime.now(datetime.UTC))
+        self.key_name = self.key_name or self._keys.make(datetime.datetime.now(datetime.UTC))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and self._resumable:
+            return
         try:
-            self._wait(self._is_taken, "the rest of the hits")
+            self.wait_until_taken()
         except CannotWrite:
             # Left to the enricher, which destroys the key in some hours: these hits are to have their sessions.
             if kind is None:
                 raise
             return
-        self._keys.destroy(self._key_name)
+        self._keys.destroy(self.key_name)
+
+    def wait_until_taken(self) -> None:
+        """Until the enricher has taken what was written. Raises ``CannotWrite``."""
+        self._wait(self._is_taken, "the rest of the hits")
+
+    def wait_for_others(self) -> None:
+        """Until the enricher has taken what is on the stream now, whoever wrote it. Raises ``CannotWrite``."""
+        newest = self._redis.xrevrange(STREAM, count=1)
+        self._last_entry = newest[0][0].decode() if newest else ""
+        self.wait_until_taken()
 
     def write(self, hits: Iterable[RawHit]) -> None:
         """Put hits on the stream, waiting where it is full. Raises ``CannotWrite``."""
@@ -79,7 +96,7 @@ class PastHits:
         return self._seq
 
     def _put(self, hits: list[RawHit], left_out: list[LeftOut], pixel_id: bytes, seq: int) -> None:
-        if not self._keys.is_alive(self._key_name):
+        if not self._keys.is_alive(self.key_name):
             raise CannotWrite(
                 "the key of this run is destroyed, as it took too long: run it again for the rest"
             )
@@ -92,7 +109,7 @@ class PastHits:
             sealer=self._sealing,
             left_out=left_out,
             hits_before=self.hits if pixel_id == self._pixel_id else None,
-            one_off_key=self._key_name,
+            one_off_key=self.key_name,
         )
         # The same group again where the answer was lost: a second copy is known by its number.
         self._wait(lambda: self._sent(data), "Redis")

@@ -14,7 +14,14 @@ from services.rollup.rebuild import Busy, Rebuilt
 from services.rollup.rebuild_command import GOES_ON, BadRange, range_of, steps, why_not
 from services.rollup.redate import Moved
 from services.settings import SettingsError, load_settings
+from tools.arguments import Argument, words_given
 from tools.stack import NoStack, running_urls
+
+ARGUMENTS = (
+    Argument("FROM", "first day to count anew, 2026-11-01"),
+    Argument("TO", "last day to count anew, 2026-11-07"),
+    Argument("TIMEZONE", "1: all days, after another `REPORT_TIMEZONE`; stands alone"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,6 +84,6 @@ def report(found: list[Rebuilt]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(words_given(ARGUMENTS)))
     except KeyboardInterrupt:
         sys.exit(f"interrupted: {GOES_ON}")

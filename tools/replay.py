@@ -14,16 +14,21 @@ import sys
 import uuid
 from collections import Counter
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.settings import SettingsError, load_settings
-from tools.access_log import Line, own_host, parse_line
+from tools.access_log import Line, own_host, page_of, parse_line
+from tools.arguments import Argument
 from tools.stack import NoStack, pixel_socket, running_urls
 
+ARGUMENTS = (
+    Argument("LOG", "an access log in the common or combined format, gzip or not"),
+    Argument("SITE", "the host of its pages; without it, the one that its referrers name most"),
+)
 IN_FLIGHT = 64
 GIVE_UP_AFTER_S = 60.0
 PAUSE_S = 0.25
@@ -50,9 +55,7 @@ def read_log(path: Path) -> tuple[list[Line], int]:
 
 def request_of(line: Line, host: str, hit_id: uuid.UUID, address_header: str) -> tuple[str, dict[str, str]]:
     """Path with query, and headers, of the request that the line's page view would have sent."""
-    target = quote(line.target, safe="/%?&=+:;,@!$'()*~-._#[]")
-    page = target if target.startswith(("http://", "https://")) else f"https://{host}{target}"
-    parameters = {"url": page[:2048], "status": str(line.status), "id": str(hit_id)}
+    parameters = {"url": page_of(line, host)[:2048], "status": str(line.status), "id": str(hit_id)}
     if line.referrer:
         parameters["referrer"] = line.referrer[:2048]
     query = urlencode(parameters)
@@ -108,17 +111,17 @@ async def replay(lines: list[Line], host: str, address_header: str, socket: Path
     return outcomes
 
 
-def main(arguments: list[str]) -> int:
+def main(log: str, site: str) -> int:
     """0 when every page view was accepted or excluded; 1 else."""
-    if len(arguments) != 1:
+    if not log:
         print("usage: make replay LOG=access.log [SITE=example.com]", file=sys.stderr)
         return 1
     try:
         running_urls()
         settings = load_settings()
-        lines, unreadable = read_log(Path(arguments[0]))
+        lines, unreadable = read_log(Path(log))
         views = [line for line in lines if line.is_page_view]
-        host = os.environ.get("SITE") or own_host(lines) or "replay.example"
+        host = site or own_host(lines) or "replay.example"
         print(
             f"{len(lines)} lines, {unreadable} unreadable, {len(views)} page views of {host} (SITE= says another)"
         )
@@ -140,4 +143,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(os.environ.get("LOG", ""), os.environ.get("SITE", "")))

@@ -125,7 +125,7 @@ def choose(found: list[Binaries], kind: str, recorded: dict[str, object] | None 
     raise ServerError(
         f"DATA_DIR was made by {recorded.get('server')} {recorded.get('major')}, which is not here any more "
         f"(found: {', '.join(f'{b.program} {b.major}' for b in found)}): install that version, "
-        "or move the data with pg_dump and set another DATA_DIR"
+        "or move the data by a backup and set another DATA_DIR (docs/backup.md)"
     )
 
 

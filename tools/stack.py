@@ -30,9 +30,8 @@ def running_urls() -> dict[str, str]:
     """Addresses of the running stack, as `make urls` prints them. Raises ``NoStack``."""
     path = data_dir() / "run" / STACK_FILE
     try:
-        with (data_dir() / "run" / LOCK_FILE).open() as lock:
-            if not _is_held(lock):
-                raise FileNotFoundError
+        if not _is_kept_running(path.with_name(LOCK_FILE)):
+            raise FileNotFoundError
         urls: dict[str, str] = json.loads(path.read_text())
     except FileNotFoundError:
         raise NoStack(
@@ -42,6 +41,15 @@ def running_urls() -> dict[str, str]:
     except OSError as error:
         raise NoStack(f"{path}: {error.strerror}") from None
     return urls
+
+
+def _is_kept_running(lock_file: Path) -> bool:
+    """Whether its supervisor runs. Where there never was one, systemd keeps what ``tools.units`` has written down."""
+    try:
+        with lock_file.open() as lock:
+            return _is_held(lock)
+    except FileNotFoundError:
+        return True
 
 
 def _is_held(lock: IO[str]) -> bool:
@@ -63,3 +71,13 @@ def pixel_socket(folder: Path | None = None) -> Path:
         return path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"footfall-{os.getuid()}-{name}.sock"
+
+
+def environ_of(service: str) -> dict[str, str] | None:
+    """The environment that a service of the stack runs with; None where it is not ours to read."""
+    try:
+        pid = int((data_dir() / f"run/{service}.pid").read_text())
+        lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    except (OSError, ValueError):
+        return None
+    return dict(line.partition("=")[::2] for line in lines if line)

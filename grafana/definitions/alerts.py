@@ -1,4 +1,4 @@
-"""The alert rules. A new one is its SQL, a few lines here, and a row in docs/operating.md, "Alerts"."""
+"""The alert rules. A new one is its SQL, a few lines here, and a row in docs/signs.md, "Alerts"."""
 
 from grafana.alerts import Alert
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from services.redact import redact, without_private_parts
 
 # Names dead letters by entry and place, so that burying the same thing twice is burying it once.
 _NAMESPACE = uuid.UUID("6f1c2f6e-7f0a-4b43-9d0a-0b6f0f6b7a11")
-_PERSON = ("address", "user_agent")
+_PERSON = ("address", "user_agent", "given")
 TOO_LATE = "too-late"  # the reason of hits of sealed days: no error, the retention at work
 
 
@@ -64,6 +65,7 @@ class Work:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     ahead: int = 0  # hits whose pixel's clock was ahead
     sign: Sign | None = None  # that the pixel ran, where the group says it
+    opened_days: frozenset[str] = frozenset()  # beyond the retention, and opened by the import that it is of
 
     def bury(self, raw: RawHit, reason: str, error: str | None, bot: Bot | None) -> None:
         """Set one hit aside."""
@@ -155,7 +157,7 @@ def _in_time(work: Work, group: Group, raw_hits: list[RawHit], limits: TimeLimit
         if raw.received_at_us > limits.latest_us or raw.day > limits.latest_day:
             work.ahead += 1
             in_time.append(msgspec.structs.replace(raw, received_at_us=limits.now_us, day=limits.today))
-        elif raw.day < limits.first_kept_day:
+        elif raw.day < limits.first_kept_day and raw.day not in work.opened_days:
             too_late.append(raw)
         else:
             in_time.append(raw)
@@ -182,22 +184,36 @@ def _sign_of(group: Group, limits: TimeLimits) -> Sign | None:
 def _bot_of(enricher: Enricher, raw: RawHit) -> Bot | None:
     """The bot that sent it; None: a person, or telling that is what broke."""
     try:
-        agent = enricher.agent_of(raw.user_agent)
+        agent = enricher.agent_of(raw)
     except Exception:
         return None
     return Bot(agent.bot_name, agent.bot_class) if agent.is_bot else None
 
 
-def prepare(entry: Entry, sealer: Sealer, enricher: Enricher, limits: TimeLimits) -> Work:
+def _none_opened(one_off_key: str) -> frozenset[str]:
+    return frozenset()
+
+
+def prepare(
+    entry: Entry,
+    sealer: Sealer,
+    enricher: Enricher,
+    limits: TimeLimits,
+    opened_days: Callable[[str], frozenset[str]] = _none_opened,
+) -> Work:
     """Decode, unseal and enrich an entry; what cannot be is buried alone, and the rest goes on.
 
-    Raises OSError when KEY_DIR cannot be used.
+    ``opened_days``: those that the import under a one-off key has opened; asked for days beyond the retention. Raises
+    what it does, and OSError when KEY_DIR cannot be used.
     """
     try:
         group = decode_group(entry.data)
     except UndecodableEntry as error:
         return Work(entry, None, dead_letters=bury_entry(entry, None, error.reason))
     work = Work(entry, group, sign=_sign_of(group, limits))
+    too_old = {part.day for part in group.accepted if part.day < limits.first_kept_day}
+    if too_old and group.one_off_key:
+        work.opened_days = opened_days(group.one_off_key) & too_old
     try:
         raw_hits = open_group(group, sealer)
     except UndecodableEntry as error:

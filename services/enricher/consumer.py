@@ -237,7 +237,8 @@ class Consumer:
         self._finish([work], time.monotonic())
 
     def _prepare(self, entry: Entry, limits: TimeLimits) -> Work:
-        return prepare(entry, self._sealing, self._enricher, limits)
+        opened_days = self._open_store().opened_days
+        return prepare(entry, self._sealing, self._enricher, limits, opened_days)
 
     def _bury(self, entry: Entry) -> None:
         work = buried(entry)

@@ -83,6 +83,7 @@ def raw_hit_of(letter: dict[str, Any]) -> RawHit:
         "address": "",
         "user_agent": "",
         "anonymous": True,
+        "given": None,
     }
     return msgspec.convert([values[name] for name in RawHit.__struct_fields__], RawHit)
 

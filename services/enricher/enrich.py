@@ -99,9 +99,14 @@ class Enricher:
         self._pages: dict[str, _Page] = {}
         self._origins: dict[tuple[str, str, str | None, str | None, str], _Origin] = {}
 
-    def agent_of(self, user_agent: str) -> Agent:
-        """What a User-Agent says."""
-        return self._agents.agent_of(user_agent)
+    def agent_of(self, raw: RawHit) -> Agent:
+        """What its User-Agent says, or what is known in place of one."""
+        if raw.given is None:
+            return self._agents.agent_of(raw.user_agent)
+        return Agent(raw.given.is_bot, None, None, None, None, None, None)
+
+    def _country_for(self, raw: RawHit) -> str | None:
+        return raw.given.country if raw.given and raw.given.country else self._country_of(raw.address)
 
     def enrich(self, raw: RawHit, now: datetime.datetime, one_off_key: str | None = None) -> Hit:
         """The hit; ``one_off_key`` names the key of the import that it is of. Raises ``CannotEnrich``.
@@ -110,7 +115,7 @@ class Enricher:
         """
         page = self._page_of(raw.url)
         title, is_missing = self._title_of(raw.title)
-        agent = self._agents.agent_of(raw.user_agent)
+        agent = self.agent_of(raw)
         session_id = None
         if not raw.anonymous:
             session_id = self._sessions.session_id(
@@ -126,7 +131,7 @@ class Enricher:
             page.path,
             title,
             *self._origin_of(raw.site, page, raw.referrer),
-            self._country_of(raw.address),
+            self._country_for(raw),
             agent.browser,
             agent.os,
             agent.device,

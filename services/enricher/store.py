@@ -7,13 +7,14 @@ Entries are acknowledged only after the commit, so that a killed enricher's batc
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
 import psycopg
 
-from services.database import Connection
+from services.database import Connection, load_sql
 from services.enricher.batch import DeadLetter, Work
 from services.enricher.booking import DayClosed, Entry, book
 from services.enricher.groups import Claim, book_left_out, claim, note_signs
@@ -25,6 +26,9 @@ from services.enricher.rows import HitRows, StoredAlready
 from services.hit import Hit
 
 Answer = TypeVar("Answer")
+# The key of an import, and a day beyond the retention that it has opened.
+Opened = tuple[str, datetime.date]
+HOLD_OPENED = load_sql(Path(__file__).with_name("sql") / "hold_opened.sql")
 # Of a batch of which another enricher stores some hits at the same moment.
 TRIES = 5
 
@@ -52,9 +56,14 @@ class Store:
     def write(self, works: list[Work]) -> Written:
         """Store a batch and commit. Raises ``psycopg.Error``, ``TooManyLetters``; nothing is stored then."""
         hits = [hit for work in works for hit in work.hits]
-        written = self._in_transaction(hits, lambda numbers: self._write(works, numbers))
+        written = self._in_transaction(hits, lambda numbers: self._write(works, numbers), _opened(works))
         self._limit.committed()
         return written
+
+    def opened_days(self, one_off_key: str) -> frozenset[str]:
+        """The days beyond the retention that the import under a key has opened. Raises ``psycopg.Error``."""
+        with self._connection.transaction():
+            return frozenset(day.isoformat() for _, day in self._held([one_off_key]))
 
     def probe(self, hits: list[Hit]) -> None:
         """Try whether PostgreSQL takes these rows, without keeping them. Raises ``psycopg.Error``."""
@@ -69,19 +78,25 @@ class Store:
         return self._in_transaction(list(by_key.values()), lambda numbers: self._bring_back(by_key, numbers))
 
     def _in_transaction(
-        self, hits: list[Hit], work: Callable[[dict[int, Numbered]], Answer], *, keep: bool = True
+        self,
+        hits: list[Hit],
+        work: Callable[[dict[int, Numbered]], Answer],
+        opened: frozenset[Opened] = frozenset(),
+        *,
+        keep: bool = True,
     ) -> Answer:
         """Do the work once its days are open, and the numbers of its hits, by ``id(hit)``, committed: see numbers.py.
 
         Again where hits turn out to be stored already. Raises what the work raises.
         """
-        self._open_days(hits)
+        self._open_days(hits, opened)
         numbered = self._numbers.of([msgspec.structs.astuple(hit) for hit in hits])
         numbers = dict(zip(map(id, hits), numbered, strict=True))
         tries = TRIES
         while True:
             try:
                 with self._connection.transaction(force_rollback=not keep):
+                    self._hold(opened)
                     return work(numbers)
             except StoredAlready:
                 tries -= 1
@@ -99,13 +114,25 @@ class Store:
         self._days.clear()
         self._numbers = Numbers(self._connection)
 
-    def _open_days(self, hits: list[Hit]) -> None:
+    def _open_days(self, hits: list[Hit], opened: frozenset[Opened]) -> None:
         """Partitions and indexes of days not seen before; the rollup makes them ahead, so this finds them made."""
         days = {hit.day for hit in hits} - self._days
         for day in sorted(days):
             with self._connection.transaction():
+                self._hold({(key, held) for key, held in opened if held == day})
                 self._connection.execute("select open_hits_day(%s)", [day])
         self._days |= days
+
+    def _hold(self, opened: Iterable[Opened]) -> None:
+        """Keep days that imports opened from being sealed until the transaction ends. Raises ``DayClosed``."""
+        wanted = set(opened)
+        if wanted and not wanted <= self._held(sorted({key for key, _ in wanted})):
+            self._forget()
+            raise DayClosed("upkeep sealed a day of an import meanwhile: try again")
+
+    def _held(self, keys: list[str]) -> set[Opened]:
+        rows = self._connection.execute(HOLD_OPENED, {"keys": keys}).fetchall()
+        return {(key, day) for key, days in rows for day in days}
 
     def _put(self, hits: list[Hit], numbers: dict[int, Numbered], batch_id: int) -> list[Hit]:
         return self._rows.put(hits, [numbers[id(hit)] for hit in hits], batch_id)
@@ -150,6 +177,15 @@ class Store:
         stored = self._put([letters[key] for key in taken], numbers, batch_id)
         book(self._connection, batch_id, [Entry(key.site, key.day, 0, -1) for key in taken], stored, stored)
         return Written(len(stored), len(taken) - len(stored), -len(taken), 0)
+
+
+def _opened(works: list[Work]) -> frozenset[Opened]:
+    return frozenset(
+        (work.group.one_off_key, datetime.date.fromisoformat(day))
+        for work in works
+        if work.group and work.group.one_off_key
+        for day in work.opened_days
+    )
 
 
 def is_bad_row(error: psycopg.Error) -> bool:

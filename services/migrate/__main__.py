@@ -2,6 +2,9 @@
 
 ``python -m services.migrate passwords`` makes up the passwords that are not there yet, and hands each container its
 own (compose's first step); ``… password analyst`` prints one.
+
+``python -m services.migrate backup`` writes the database to standard output, ``… restore`` reads it from standard
+input: docs/backup.md.
 """
 
 from __future__ import annotations
@@ -11,18 +14,11 @@ from pathlib import Path
 
 import psycopg
 
-from services.database import connect, make_partitions, place_of_database, wait_for
+from services.database import connect, place_of_database, wait_for
 from services.key_files import PASSWORDS, make_passwords, read_password, share_passwords
 from services.logs import make_logger
-from services.migrate.runner import (
-    MigrationError,
-    migrate,
-    note_rules,
-    set_passwords,
-    set_sites,
-    set_timezone,
-)
-from services.rules import VERSION
+from services.migrate.backup_command import backup, restore
+from services.migrate.runner import MigrationError, migrate, settle
 from services.settings import Settings, SettingsError, load_settings
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -52,8 +48,15 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments[:1] == ["password"]:
         return show_password(settings, arguments[1:])
+    if arguments[:1] == ["backup"]:
+        return backup(settings, arguments[1:], log)
+    if arguments[:1] == ["restore"]:
+        return restore(settings, arguments[1:], log, MIGRATIONS)
     if arguments:
-        log.error("unknown-command", problem="give no argument, `passwords`, or `password NAME`")
+        log.error(
+            "unknown-command",
+            problem="give no argument, `passwords`, `password NAME`, `backup` or `restore`",
+        )
         return 1
     try:
         connection = wait_for(
@@ -72,11 +75,7 @@ def main(arguments: list[str]) -> int:
                     what_to_do="end the long statement on hits that holds them (pg_stat_activity)",
                 ),
             )
-            former = set_timezone(connection, settings.report_timezone.key)
-            set_sites(connection, settings.sites)
-            note_rules(connection, VERSION)
-            set_passwords(connection, lambda name: read_password(settings.key_dir, name))
-            make_partitions(connection)
+            former = settle(connection, settings)
     except MigrationError as error:
         log.error("migration-failed", problem=str(error))
         return 1

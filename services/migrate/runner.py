@@ -17,8 +17,10 @@ from typing import LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
-from services.database import Connection, load_sql, pauses_s
-from services.settings import Site
+from services.database import Connection, load_sql, make_partitions, pauses_s
+from services.key_files import read_password
+from services.rules import VERSION
+from services.settings import Settings, Site
 from services.sites import text_of
 
 LOCK = 0x666F6F7466616C  # "footfal", as a number: one lock for all runners
@@ -74,21 +76,24 @@ def migrations_in(directory: Path) -> list[Migration]:
 
 
 def migrate(
-    connection: Connection, directory: Path, waiting: Callable[[str], None] = lambda _: None
+    connection: Connection,
+    directory: Path,
+    waiting: Callable[[str], None] = lambda _: None,
+    newest: int | None = None,
 ) -> list[str]:
     """Apply what is missing and settle who may do what; the names of what was applied.
 
     The connection must be in autocommit mode. ``waiting`` is told the name of what does not get its locks; it is
-    tried again. Raises ``MigrationError``.
+    tried again. ``newest``: no migration after this number. Raises ``MigrationError``.
     """
-    migrations = migrations_in(directory)
+    migrations = migrations_in(directory)[:newest]
     connection.execute("select pg_advisory_lock(%s)", [LOCK])
     try:
         connection.execute("set client_min_messages = warning")
         connection.execute(LEDGER)
         rows = connection.execute("select number, sha256 from schema_migrations").fetchall()
         applied: dict[int, str] = dict(rows)
-        _refuse_strangers(migrations, applied)
+        refuse_strangers(migrations, applied)
         _refuse_without_roles(connection)
         todo = [migration for migration in migrations if migration.number not in applied]
         for migration in todo:
@@ -100,17 +105,22 @@ def migrate(
             connection.execute("select pg_advisory_unlock(%s)", [LOCK])
 
 
-def _refuse_strangers(migrations: list[Migration], applied: dict[int, str]) -> None:
+def refuse_strangers(
+    migrations: list[Migration], applied: dict[int, str], what: str = "the database"
+) -> None:
+    """Raises ``MigrationError`` where ``what`` has a migration that this version does not have so."""
     known = {migration.number: migration for migration in migrations}
+    newer = [number for number in applied if number not in known]
+    if newer:
+        raise MigrationError(
+            f"{what} is of a newer Footfall than this one: it has migration {max(newer):04}, this version knows them "
+            f"up to {len(migrations):04}. Nothing was changed. Run the version that it is of, or a later one; going "
+            "back to an older one wants a backup of then, restored into an empty database (docs/backup.md)"
+        )
     for number, sha256 in applied.items():
-        if number not in known:
-            raise MigrationError(
-                f"the database has migration {number:04}, which this version does not know: "
-                "it was made by a newer Footfall; run that one"
-            )
         if known[number].sha256 != sha256:
             raise MigrationError(
-                f"{known[number].path.name} was changed after it was applied: "
+                f"{known[number].path.name} was changed after {what} had it: "
                 "put the file back and write a new migration"
             )
 
@@ -124,8 +134,9 @@ def _refuse_without_roles(connection: Connection) -> None:
     if row and row[0]:
         return
     raise MigrationError(
-        "the tables are there and Footfall's roles are not, as after a restore on a new server: empty the database, "
-        "start once, which makes the roles, and restore again with pg_restore --clean --if-exists"
+        "the tables are there and Footfall's roles are not, as after a pg_restore on a new server: empty the "
+        "database, start once, which makes the roles, and restore again with pg_restore --clean --if-exists, or by "
+        "`make restore` (docs/backup.md)"
     )
 
 
@@ -164,6 +175,19 @@ def _with_locks(
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return False
     return True
+
+
+def settle(connection: Connection, settings: Settings) -> str | None:
+    """Write the settings that SQL needs, passwords and the coming days; the former time zone where hits are of it.
+
+    Raises ``MigrationError``.
+    """
+    former = set_timezone(connection, settings.report_timezone.key)
+    set_sites(connection, settings.sites)
+    note_rules(connection, VERSION)
+    set_passwords(connection, lambda name: read_password(settings.key_dir, name))
+    make_partitions(connection)
+    return former
 
 
 def set_timezone(connection: Connection, report_timezone: str) -> str | None:

@@ -28,6 +28,7 @@ from services.pixel.connection import PixelServer
 from services.pixel.group_commit import GroupCommit
 from services.pixel.hits import HitTaker
 from services.pixel.left_spools import LeftSpools, say_what_was_cut
+from services.pixel.peers import PEER_KINDS, Peers
 from services.pixel.rate_limit import RateLimit
 from services.pixel.redis_link import SEND_WITHIN_S, is_cancelled
 from services.pixel.spool import SpoolUnusable, take_slot
@@ -60,7 +61,9 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) -> None:
+async def _look(
+    commit: GroupCommit, left: LeftSpools, peers: Peers, rate_limit: RateLimit, metrics: PixelMetrics
+) -> None:
     while not is_cancelled():
         await commit.look()
         metrics.heartbeat.set(time.time())
@@ -68,6 +71,9 @@ async def _look(commit: GroupCommit, left: LeftSpools, metrics: PixelMetrics) ->
         metrics.hits.set(commit.hits)
         metrics.durable.set(commit.durable)
         metrics.spool_bytes.set(commit.spooled.waiting_bytes + left.waiting_bytes)
+        metrics.most_clients.set(rate_limit.most_clients)
+        for kind in PEER_KINDS:
+            metrics.peers.labels(kind).set(peers.counts[kind])
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -94,11 +100,12 @@ async def run(settings: Settings, log: Logger) -> None:
         settings.max_stream_entries,
     )
     days = DayClock(settings.report_timezone)
+    rate_limit = RateLimit(settings.rate_limit, time.monotonic)
     taker = HitTaker(
         collector=Collector(settings, days.day_of, HitIds().make),
         commit=commit,
         client_address=ClientAddress(settings.trusted_proxies, settings.client_address_header),
-        rate_limit=RateLimit(settings.rate_limit, time.monotonic),
+        rate_limit=rate_limit,
         metrics=metrics,
         day_of=days.day_of,
     )
@@ -107,7 +114,11 @@ async def run(settings: Settings, log: Logger) -> None:
     left = LeftSpools(settings.spool_dir, spool_bytes, settings.key_dir, commit, client, log)
     beside = [
         asyncio.create_task(work)
-        for work in (commit.spooled.drain(), left.run(), _look(commit, left, metrics))
+        for work in (
+            commit.spooled.drain(),
+            left.run(),
+            _look(commit, left, taker.peers, rate_limit, metrics),
+        )
     ]
     server = PixelServer(pixel, log)
     listeners = [await loop.create_server(server, sock=item, backlog=BACKLOG) for item in sockets]

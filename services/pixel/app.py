@@ -23,8 +23,8 @@ from services.pixel.group_commit import GroupCommit
 from services.pixel.hits import MAX_BODY_BYTES, MAX_QUERY_BYTES, Endpoint, HitTaker
 from services.pixel.values import is_owner
 from services.settings import DEFAULT_ENDPOINT_NAME, DEFAULT_SCRIPT_NAME, Settings
+from services.version import VERSION
 
-VERSION = "0.1.0"
 BODY_WITHIN_S = 1.5  # no answer takes longer than 2 s
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

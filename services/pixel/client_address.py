@@ -75,6 +75,10 @@ class ClientAddress:
                 return False
         return True
 
+    def proxy(self, peer: str) -> str | None:
+        """The address of a trusted peer that ``of`` was asked about before; None: no such one."""
+        return self._proxies.get(peer)
+
     def of(self, peer: str | None, values: Sequence[str]) -> str:
         """The client's address; ``peer`` is None on the tools' socket, ``values`` the named header's lines."""
         if peer is None:

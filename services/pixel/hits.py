@@ -21,6 +21,7 @@ from services.pixel.collect import Accepted, Collector, Excluded, Headers
 from services.pixel.fixed_answer import FixedAnswer
 from services.pixel.group_commit import GroupCommit
 from services.pixel.parameters import body_parameters, query_parameters, unpacked
+from services.pixel.peers import Peers
 from services.pixel.rate_limit import RateLimit
 
 MAX_QUERY_BYTES = 8_000
@@ -48,6 +49,12 @@ class Endpoint(NamedTuple):
     def takes(self, method: str) -> bool:
         """Whether a request with this method may be a hit."""
         return method == "GET" or (method == "POST" and not self.is_image)
+
+
+def _has_forwarding(headers: RequestHeaders) -> bool:
+    """Whether a request has what only proxies send; whose address it names is not looked at."""
+    found = headers.get("X-Forwarded-For") or headers.get("Forwarded") or headers.get("X-Real-IP")
+    return found is not None
 
 
 def _headers_of(headers: RequestHeaders) -> Headers:
@@ -79,6 +86,7 @@ class HitTaker:
         self._rate_limit = rate_limit
         self._metrics = metrics
         self._day_of = day_of
+        self.peers = Peers()
         self._answers: dict[tuple[bool, str, str | None], FixedAnswer] = {}
 
     def take(
@@ -123,11 +131,13 @@ class HitTaker:
         tell: Tell,
     ) -> None:
         hit = accepted.hit
-        if peer is not None and not self._rate_limit.allows(hit.address):
-            wait = str(self._rate_limit.retry_after_s())
-            return tell(
-                self.refuse(headers, 429, "rate-limit", answers.RATE_LINE, hit.site, Retry_After=wait)
-            )
+        if peer is not None:
+            self._note_peer(peer, hit.address, headers)
+            if not self._rate_limit.allows(hit.address):
+                wait = str(self._rate_limit.retry_after_s())
+                return tell(
+                    self.refuse(headers, 429, "rate-limit", answers.RATE_LINE, hit.site, Retry_After=wait)
+                )
         origin = headers.get("Origin")
         dropped = f"; dropped={','.join(accepted.dropped)}" if accepted.dropped else ""
         answer = self._done(endpoint, f"accepted{dropped}", origin)
@@ -135,6 +145,15 @@ class HitTaker:
             line = answers.UNAVAILABLE_LINE
             tell(self.refuse(headers, 503, "too-many", line, hit.site, Retry_After="5"))
         return None
+
+    def _note_peer(self, peer: str, address: str, headers: RequestHeaders) -> None:
+        proxy = self._client_address.proxy(peer)
+        self.peers.note(
+            peer,
+            is_proxy=proxy is not None,
+            is_named=address != proxy,
+            has_forwarding=proxy is None and _has_forwarding(headers),
+        )
 
     def _tell(self, tell: Tell, answer: FixedAnswer, headers: RequestHeaders, is_durable: bool) -> None:
         """Tell what became of the group, which has counted its hits if they are not on disk."""

@@ -23,6 +23,12 @@ class RateLimit:
         self._counts: dict[bytes, int] = {}
         self._key = b""
         self._ends_at = 0.0
+        self._most = 0
+
+    @property
+    def most_clients(self) -> int:
+        """How many clients the fullest minute had, since the start; 0: none came, or there is no limit."""
+        return max(self._most, len(self._counts))
 
     def allows(self, address: str) -> bool:
         """Whether this hit is within the limit. Counts it."""
@@ -30,6 +36,7 @@ class RateLimit:
             return True
         now = self._clock()
         if now >= self._ends_at or len(self._counts) > MAX_CLIENTS:
+            self._most = self.most_clients
             self._counts = {}
             self._key = secrets.token_bytes(16)
             self._ends_at = now + WINDOW_S

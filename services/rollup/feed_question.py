@@ -58,7 +58,7 @@ class Answer(NamedTuple):
     condition: Condition
 
 
-def _is_public(address: str) -> bool:
+def is_public(address: str) -> bool:
     """Whether an address is of the internet; of one of IPv6 that stands for one of IPv4, whether that is."""
     peer = ipaddress.ip_address(address)
     if not isinstance(peer, ipaddress.IPv6Address):
@@ -91,10 +91,10 @@ class _Wires:
     def joined(self, wire: socket.socket) -> None:
         """Before anything is sent. Raises ``NotFetched``."""
         self._numbers.append(os.dup(wire.fileno()))
-        is_public = _is_public(wire.getpeername()[0].partition("%")[0])
+        leads_out = is_public(wire.getpeername()[0].partition("%")[0])
         if self._began_inside is None:
-            self._began_inside = not is_public
-        elif not (is_public or self._began_inside):
+            self._began_inside = not leads_out
+        elif not (leads_out or self._began_inside):
             raise NotFetched("it redirects to an address that is not public")
 
     def _cut(self) -> None:

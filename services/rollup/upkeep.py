@@ -4,6 +4,7 @@ rollups are proven to say what they say, texts forgotten with them, and numbers 
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from services.database import Connection, load_sql
 from services.logs import Logger
 from services.metrics import RollupMetrics
 from services.retention import first_kept_day
-from services.rollup.days import close_days, day_before, kept_days, limit_waiting
+from services.rollup.days import Day, close_days, day_before, kept_days, limit_waiting
 from services.rollup.forget import forget_unused
 from services.rollup.proof import Proof, is_as_proven, prove
 from services.rollups import REFRESH_LOCK
@@ -26,6 +27,9 @@ _SQL = Path(__file__).with_name("sql")
 FORGET_GROUPS = load_sql(_SQL / "forget_groups.sql")
 FORGET_MINUTES = load_sql(_SQL / "forget_minutes.sql")
 FORGET_RUNS = load_sql(_SQL / "forget_runs.sql")
+DAY_IS_HELD = load_sql(_SQL / "day_is_held.sql")
+# An import that was killed is run again by then, or its days are sealed as they are.
+IMPORT_HOLDS = datetime.timedelta(days=1)
 # 43,200 rows: nobody asks for the ingest delay of a minute that is longer ago.
 KEEP_MINUTES = datetime.timedelta(days=30)
 # What an enricher took for a hit in time, just before midnight or by a clock of its own, is stored by then.
@@ -61,23 +65,41 @@ def drop_expired(
     """Drop the raw hits of the days whose time is over; the names of their partitions. Rollups stay.
 
     Each day is proven first; ``keep`` is told of those that cannot be, and they stay. A day of which something is
-    still to be counted, that got a hit meanwhile, or whose lock is not had, is left for the next time. Raises
-    ``psycopg.Error``.
+    still to be counted, that got a hit meanwhile, that an import holds open, or whose lock is not had, is left for
+    the next time. Raises ``psycopg.Error``.
     """
     first_kept = first_day_to_keep(connection, retention_days)
     dropped = []
     for day in kept_days(connection):
         if day.day >= first_kept or day.is_waiting:
             continue
-        proof = prove(connection, day.day)
-        if proof.is_proven and _drop(connection, day.partition, proof):
+        proof, is_sealed = seal(connection, day)
+        if is_sealed:
             dropped.append(day.partition)
         elif not (proof.is_proven or proof.is_waiting):
             keep(proof)
     return dropped
 
 
-def _drop(connection: Connection, partition: str, proof: Proof) -> bool:
+def seal(connection: Connection, day: Day, of_import: uuid.UUID | None = None) -> tuple[Proof, bool]:
+    """Drop the raw hits of a day if it is proven and no import but this one holds it; what was found, and whether.
+
+    Raises ``psycopg.Error``.
+    """
+    if _is_held(connection, day.day, of_import):
+        return Proof(day.day, 0, is_waiting=True), False
+    proof = prove(connection, day.day)
+    return proof, proof.is_proven and _drop(connection, day.partition, proof, of_import)
+
+
+def _is_held(connection: Connection, day: datetime.date, of_import: uuid.UUID | None) -> bool:
+    parameters = {"day": day, "holds": IMPORT_HOLDS, "of_import": of_import}
+    with connection.transaction():
+        row = connection.execute(DAY_IS_HELD, parameters).fetchone()
+    return bool(row and row[0])
+
+
+def _drop(connection: Connection, partition: str, proof: Proof, of_import: uuid.UUID | None) -> bool:
     """Whether the day is gone."""
     table = sql.Identifier("hits_days", partition)
     try:
@@ -87,6 +109,11 @@ def _drop(connection: Connection, partition: str, proof: Proof) -> bool:
             limit_waiting(connection)
             # A rebuild that has seen the day's hits is done, one that comes sees that they are gone.
             connection.execute("select pg_advisory_xact_lock(%s)", [REFRESH_LOCK])
+            # No import opens a day meanwhile, and an enricher that stores hits of this one is done.
+            connection.execute("lock table imports in share row exclusive mode")
+            if _is_held(connection, proof.day, of_import):
+                return False
+            connection.execute("select from imports where %s = any(days) for update", [proof.day])
             # In the order in which whoever stores or reads hits takes them.
             connection.execute("lock table only stored_hits in access exclusive mode")
             connection.execute(sql.SQL("lock table {} in access exclusive mode").format(table))
@@ -94,6 +121,10 @@ def _drop(connection: Connection, partition: str, proof: Proof) -> bool:
                 return False
             connection.execute(sql.SQL("alter table stored_hits detach partition {}").format(table))
             connection.execute(sql.SQL("drop table {}").format(table))
+            connection.execute(
+                "update imports set days = array_remove(days, %(day)s) where %(day)s = any(days)",
+                {"day": proof.day},
+            )
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return False
     return True
@@ -118,7 +149,11 @@ def forget_old_facts(connection: Connection, retention_days: int) -> int:
         minutes = connection.execute(FORGET_MINUTES, {"keep": min(keep, KEEP_MINUTES)}).rowcount
         runs = connection.execute(FORGET_RUNS, {"keep": keep}).rowcount
         late = connection.execute("delete from late_hits where hour_starts_at < now() - %s", [keep]).rowcount
-    return minutes + runs + late
+        # An import that nobody finished: its key is long gone.
+        imports = connection.execute(
+            "delete from imports where began_at < now() - %s", [KEEP_GROUP_NUMBERS]
+        ).rowcount
+    return minutes + runs + late + imports
 
 
 def empty_old_letters(connection: Connection, retention_days: int) -> int:

@@ -163,9 +163,9 @@ def test_the_proxy_does_not_start_while_readers_would_look_like_one(
     assert {line.partition(":")[0] for line in said.stderr.splitlines()[1:]} == named
 
 
-def test_what_operating_md_says_is_all_that_the_proxy_needs() -> None:
+def test_what_install_md_says_is_all_that_the_proxy_needs() -> None:
     (block,) = re.findall(
-        r"```sh\n(COMPOSE_PROFILES=https\n.*?)```", (ROOT / "docs/operating.md").read_text(), re.S
+        r"```sh\n(COMPOSE_PROFILES=https\n.*?)```", (ROOT / "docs/install.md").read_text(), re.S
     )
     settings = dict(line.split("=", 1) for line in block.splitlines())
     said = subprocess.run(

@@ -75,6 +75,12 @@ def read(data: bytes, keys: SealingKeys) -> list[RawHit]:
         raise
 
 
+def test_a_hit_without_the_newest_field_is_one_of_the_version_before() -> None:
+    hit = make_raw_hit()
+    assert RawHit.__struct_fields__[-1] == "given"
+    assert msgspec.convert(list(msgspec.structs.astuple(hit)[:-1]), RawHit) == hit
+
+
 @given(hits=st.lists(raw_hits, max_size=8))
 def test_what_is_encoded_is_decoded(keys: SealingKeys, hits: list[RawHit]) -> None:
     left_out = [LeftOut("", DAY, "refused", "url", 3), LeftOut(SITE, DAY, "excluded", "prefetch", 1)]

@@ -29,7 +29,7 @@ from services.pixel.client_address import ClientAddress
 from services.pixel.clock import DayClock, HitIds
 from services.pixel.collect import Accepted, Collector, Headers
 from services.sealing import KEY_BYTES, KeyFiles
-from services.session_keys import SessionKeys
+from services.session_keys import OneOffKeys, SessionKeys
 from tests.make import DAY, NOW, NOW_US, encode, make_keys, make_settings
 from tests.strategies import examples, texts
 
@@ -448,3 +448,11 @@ def test_a_stray_file_among_the_keys_is_passed_over(tmp_path: Path) -> None:
         (tmp_path / "keys" / name).write_bytes(b"k" * 32)
     assert keys.destroy_late(NOW + datetime.timedelta(days=2)) == [DAY]
     assert keys.destroy_ended(NOW + datetime.timedelta(days=2), None) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes files for others")
+def test_a_key_that_root_makes_belongs_to_whom_the_folder_belongs_to(tmp_path: Path) -> None:
+    os.chown(tmp_path, 10001, 10002)
+    name = OneOffKeys(tmp_path).make(datetime.datetime.now(datetime.UTC))
+    made = (tmp_path / f"import-{name}.key").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (10001, 10002, 0o600)

@@ -23,12 +23,16 @@ def test_a_combined_line_is_read() -> None:
         status=200,
         referrer='https://news.example/?q="x"',
         user_agent='Mozilla/5.0 (X11; Linux x86_64) "odd"',
+        at_us=1_779_012_303_000_000,
+        size="203",
     )
 
 
 def test_a_common_line_has_neither_referrer_nor_agent() -> None:
     line = parse_line('2001:db8::1 - - [17/May/2026:10:05:03 +0000] "GET / HTTP/1.0" 404 -')
-    assert line == Line("2001:db8::1", "GET", "/", 404, "", "")
+    assert line == Line(
+        "2001:db8::1", "GET", "/", 404, "", "", at_us=1_779_012_303_000_000, size="-", knows_agent=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tools.arguments import Argument, words_given
 from tools.chaos.load import Load
 from tools.chaos.run import Run
 from tools.chaos.scene import Scene
 from tools.chaos.stack import Ground, take_environment
 from tools.servers import ServerError
 
-ARGUMENTS = ("MINUTES", "SEED", "RATE", "OUTAGE", "FAULTS")
+ARGUMENTS = (
+    Argument("MINUTES", "how long faults are done, or a server is away", "1"),
+    Argument("SEED", "the number by which faults are chosen; one is made up and printed"),
+    Argument("RATE", "hits a second; 1,000 with OUTAGE", "200"),
+    Argument("OUTAGE", "`postgres` or `redis`: takes this server away in place of other faults"),
+    Argument("FAULTS", "names of faults, comma-separated: these alone, in this order"),
+)
 
 
 class Order(NamedTuple):
@@ -39,10 +46,10 @@ class Order(NamedTuple):
 def read_order(arguments: list[str]) -> Order:
     """From NAME=value. Raises ``ValueError`` that says what is wrong."""
     given = dict(argument.split("=", 1) for argument in arguments)
-    unknown = set(given) - set(ARGUMENTS)
+    names = [argument.name for argument in ARGUMENTS]
     outage = given.get("OUTAGE", "")
-    if unknown or outage not in ("", "postgres", "redis"):
-        raise ValueError(f"known are {', '.join(ARGUMENTS)}; OUTAGE is postgres or redis")
+    if set(given) - set(names) or outage not in ("", "postgres", "redis"):
+        raise ValueError(f"known are {', '.join(names)}; OUTAGE is postgres or redis")
     return Order(
         minutes=float(given.get("MINUTES", 1)),
         seed=int(given.get("SEED", int.from_bytes(os.urandom(3), "big"))),
@@ -110,4 +117,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(words_given(ARGUMENTS)))

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from services import country_database
 from services.settings import Settings, SettingsError, load_settings
+from tools.arguments import Argument, words_given
 from tools.demo.guard import REMOVAL, Refused, check_database, check_settings
 from tools.demo.history import put_posts, wait_until_counted, write_history
 from tools.demo.live import Live
@@ -28,15 +29,21 @@ from tools.past_hits import CannotWrite
 from tools.stack import NoStack, data_dir, pixel_socket, running_urls
 
 USAGE = "usage: make demo [DAYS=90] [SEED=1] or [RATE=60] [MINUTES=10]; FORCE=1 among hits of other sites"
-NAMES = {"DAYS": 0, "SEED": 1, "RATE": 60, "MINUTES": 0, "FORCE": 0}
+ARGUMENTS = (
+    Argument("DAYS", "days of a history, until now; without it visits are live", "0"),
+    Argument("SEED", "another number makes another history", "1"),
+    Argument("RATE", "live pageviews a minute", "60"),
+    Argument("MINUTES", "how long live visits go on; 0: until Ctrl-C", "0"),
+    Argument("FORCE", "1: also into a database that has hits of other sites", "0"),
+)
 
 
 def options_of(arguments: list[str]) -> dict[str, int]:
     """NAME=number, whole numbers. Raises ``Refused``."""
-    found = dict(NAMES)
+    found = {argument.name: int(argument.default) for argument in ARGUMENTS}
     for argument in arguments:
         name, _, value = argument.partition("=")
-        if name not in NAMES or not value.isascii() or not value.isdigit():
+        if name not in found or not value.isascii() or not value.isdigit():
             raise Refused(f"{argument}: not understood. {USAGE}")
         found[name] = int(value)
     if not found["RATE"]:
@@ -138,4 +145,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(words_given(ARGUMENTS)))

@@ -46,7 +46,7 @@ class _Writer:
         self.hits: list[RawHit] = []
         self._site = site
         self._visitor = visitor
-        self._flags = {"is_me": is_me, "anonymous": anonymous}
+        self._is_me, self._anonymous = is_me, anonymous
 
     def add(
         self, at_us: int, page: Landing, event: str = PAGEVIEW, props: dict[str, Any] | None = None
@@ -57,7 +57,7 @@ class _Writer:
                 hit_id=bytes(16), received_at_us=at_us, day="1970-01-01", site=self._site, url=url,
                 address=self._visitor.address, user_agent=self._visitor.user_agent, referrer=page.referrer,
                 title=page.title, event=event, language=self._visitor.language, screen=self._visitor.screen,
-                status=page.status, props=props, **self._flags,
+                status=page.status, props=props, is_me=self._is_me, anonymous=self._anonymous,
             )
         )  # fmt: skip
 

@@ -8,11 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.arguments import Argument
+
 USAGE = (
     "make report [DAYS=7] [FROM=2026-11-01] [TO=yesterday] [SITE=blog.example]; one of JSON=1, MAIL=me@example.com, "
     "HTML=- to print; HTML=report.html to write; WEBHOOK=https://… or WEBHOOK_FILE=… [WEBHOOK_FORMAT=chat] to post"
 )
-NAMES = ("DAYS", "FROM", "TO", "SITE", "JSON", "HTML", "MAIL", "WEBHOOK", "WEBHOOK_FILE", "WEBHOOK_FORMAT")
+ARGUMENTS = (
+    Argument("DAYS", "how many, until today", "7"),
+    Argument("FROM", "the first day, in place of DAYS"),
+    Argument("TO", "the last day"),
+    Argument("SITE", "one site or several, with commas; without it, all"),
+    Argument("JSON", "1: as JSON"),
+    Argument("HTML", "a page into this file, or `-`"),
+    Argument("MAIL", "a whole mail to this address, for `sendmail -t`"),
+    Argument("WEBHOOK", "an address that it is posted to"),
+    Argument("WEBHOOK_FILE", "a file that holds this address"),
+    Argument("WEBHOOK_FORMAT", "`json`, or `chat`: a text", "json"),
+)
+NAMES = tuple(argument.name for argument in ARGUMENTS)
 FORMATS = ("json", "chat")
 USUAL_DAYS = 7
 MOST_DAYS = 36_500  # of a hundred years

@@ -69,6 +69,8 @@ begin
                 ('ledger_left_out', 'SELECT, INSERT, UPDATE'),
                 ('dead_letters', 'SELECT, INSERT, UPDATE, DELETE'),
                 ('lone_attempts', 'SELECT, INSERT, UPDATE, DELETE'),
+                -- The days that imports opened. To lock a row takes the right to change it.
+                ('imports', 'SELECT, UPDATE'),
                 -- How it goes.
                 ('enricher_stops', 'SELECT, INSERT, UPDATE, DELETE'),
                 ('ingest_minutes', 'SELECT, INSERT, UPDATE'),

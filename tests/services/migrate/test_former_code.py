@@ -9,11 +9,17 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from services.database import connect
 from services.migrate.__main__ import MIGRATIONS
+from services.rollup.refresh import prepare, refresh
 from tests.conftest import Database
+from tests.history import settings_of
+from tests.services.rollup.definition import differences
 from tools.servers import free_port, poll, spawn
 
 pytestmark = pytest.mark.servers
@@ -70,22 +76,25 @@ def former_code(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def former_pixel(former_code: Path, database: Database, redis_url: str) -> Iterator[str]:
-    """The address of a pixel of then, with an enricher and a rollup of then behind it, on a database of now."""
+def former_processes(
+    former_code: Path, database: Database, redis_url: str
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """A pixel, an enricher and a rollup of then, on a database of now."""
     port = free_port()
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         "DATA_DIR": str(former_code), "DATABASE_URL": database.owner_url, "REDIS_URL": redis_url,
         "PIXEL_PORT": str(port), "PYTHONPATH": str(former_code),
     }  # fmt: skip
-    processes = [
-        spawn(
+    processes = {
+        name: spawn(
             [sys.executable, "-P", "-m", f"services.{name}"], environ=environ, log=former_code / f"{name}.log"
         )
         for name in SERVICES
-    ]
-    yield f"http://127.0.0.1:{port}"
-    for process in processes:
+    }
+    (former_code / "address").write_text(f"http://127.0.0.1:{port}")
+    yield processes
+    for process in processes.values():
         process.kill()
         process.wait(20)
 
@@ -98,17 +107,32 @@ def status_of(address: str) -> int:
         return 0
 
 
-def test_former_services_store_hits_in_the_new_database(
-    former_pixel: str, former_code: Path, database: Database
+def test_former_services_go_on_in_the_new_database_and_the_new_rollup_takes_over(
+    former_processes: dict[str, subprocess.Popen[bytes]], former_code: Path, database: Database
 ) -> None:
-    assert poll(lambda: status_of(f"{former_pixel}/livez") == 200, 30), (
-        former_code / "pixel.log"
-    ).read_text()
+    """As while a deploy goes on: what the former rollup cannot count any more waits for the new one."""
+    pixel = (former_code / "address").read_text()
+    assert poll(lambda: status_of(f"{pixel}/livez") == 200, 30), (former_code / "pixel.log").read_text()
     hit_id = uuid.uuid4()
-    assert status_of(f"{former_pixel}/a?id={hit_id}&url=https%3A%2F%2Fblog.example%2F") == 204
+    assert status_of(f"{pixel}/a?id={hit_id}&url=https%3A%2F%2Fblog.example%2F") == 204
     with database.connect() as connection:
         stored = "select count(*) from hits where hit_id = %s"
         assert poll(lambda: connection.execute(stored, [hit_id]).fetchone() == (1,), 30), (
             former_code / "enricher.log"
         ).read_text()
         assert connection.execute("select count(*) from dead_letters").fetchone() == (0,)
+        former = former_processes["rollup"]
+        assert former.poll() is None, (former_code / "rollup.log").read_text()
+        former.kill()
+        former.wait(20)
+        # Of the lock under which it counted, the server knows when it sees that the wire is cut.
+        assert poll(lambda: is_counted(database, connection), 30)
+        assert differences(connection) == {}
+
+
+def is_counted(database: Database, connection: psycopg.Connection[Any]) -> bool:
+    """Whether this version's rollup has counted all that is stored."""
+    with connect(settings_of(database.owner_url), "rollup") as refresher:
+        prepare(refresher)
+        refresh(refresher)
+    return connection.execute("select count(*) from rollup_pending").fetchone() == (0,)

@@ -98,19 +98,30 @@ def some_hits() -> list[Any]:
     return hits
 
 
+def columns_of_hits(connection: psycopg.Connection[Any]) -> list[str]:
+    """The columns of hits, a table once and now a view."""
+    rows = connection.execute(
+        "select attname::text from pg_attribute where attrelid = 'hits'::regclass and attnum > 0"
+        " and not attisdropped order by attnum"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def store_as_before(connection: psycopg.Connection[Any], hits: list[Any]) -> None:
-    """Rows of 0003, in batches, of which the last two wait; the rollups hold the others, and a day that is gone."""
+    """Rows of 0001 to 0003, in batches of which the last two wait; the rollups hold the others, and a gone day."""
+    there = columns_of_hits(connection)
     names = (*hits[0].__struct_fields__, "rules", "batch_id")
-    columns = ", ".join(names).replace("received_at_us", "received_at")
-    places = ", ".join(["%s"] * len(names))
+    kept = [place for place, name in enumerate(names) if name.removesuffix("_us") in there]
+    columns = ", ".join(names[place].removesuffix("_us") for place in kept)
+    places = ", ".join(["%s"] * len(kept))
     for day in DAYS:
         connection.execute("select make_hits_partition(%s)", [day])
     for place, hit in enumerate(hits):
-        row = [*msgspec.structs.astuple(hit), 2, 1 + place // 100]
+        row = [*msgspec.structs.astuple(hit), 2, 1 + place * 4 // len(hits)]
         row[:3] = uuid.UUID(bytes=row[0]), row[1] and uuid.UUID(bytes=row[1]), moment_of(row[2])
         props = names.index("props")
         row[props] = Jsonb(msgspec.json.decode(row[props])) if row[props] else None
-        connection.execute(f"insert into hits ({columns}) values ({places})", row)
+        connection.execute(f"insert into hits ({columns}) values ({places})", [row[place] for place in kept])
     connection.execute(
         "insert into rollup_pending (site, day, batch_id, hits)"
         " select site, day, batch_id, count(*) from hits where batch_id > 2 group by 1, 2, 3"
@@ -118,7 +129,10 @@ def store_as_before(connection: psycopg.Connection[Any], hits: list[Any]) -> Non
     connection.execute("select setval('hits_batch_id_seq', 4)")
     connection.execute("alter table hits rename to all_hits")
     connection.execute("create view hits as select * from all_hits where batch_id <= 2")
-    for view in FORMER:
+    known = {
+        name for (name,) in connection.execute("select viewname from pg_views where schemaname = 'public'")
+    }
+    for view in known.intersection(FORMER):
         columns = [name for name in COLUMNS[view].split(", ") if name not in ("title", "day_starts_at")]
         definition = DEFINITIONS[view]
         taken = ", ".join(f"d.{name}" for name in columns)

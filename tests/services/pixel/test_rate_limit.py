@@ -71,3 +71,15 @@ def test_very_many_clients_begin_the_minute_anew(monkeypatch: pytest.MonkeyPatch
     for number in range(1_000):
         assert limit.allows(f"2001:db8::{number:x}")
     assert len(limit._counts) <= 102
+
+
+def test_the_fullest_minute_is_remembered_and_nobody_of_it() -> None:
+    clock = Clock()
+    limit = RateLimit(10, clock)
+    assert limit.most_clients == 0
+    for address in ("203.0.113.1", "203.0.113.2", "203.0.113.2", "203.0.113.3"):
+        limit.allows(address)
+    assert limit.most_clients == 3
+    clock.now_s += 61
+    limit.allows("203.0.113.1")
+    assert limit.most_clients == 3

@@ -1,0 +1,1 @@
+"""`make export`: writes hits and reporting views to files that other programs read."""

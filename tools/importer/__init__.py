@@ -1,0 +1,1 @@
+"""`make import`: files of the past become hits. See docs/import.md."""

@@ -1,0 +1,1 @@
+"""The questions of docs/sql.md, asked of the demo's visits: a fixed seed and fixed days."""
