@@ -111,7 +111,7 @@ def version(stack: Stack) -> str:
 def test_a_good_image_takes_over_under_load_and_no_hit_is_lost_or_refused(stack: Stack) -> None:
     share(stack, ["docker-compose"])
     before = containers(stack)
-    change(stack, "services/pixel/app.py", 'VERSION = "0.1.0"', 'VERSION = "0.1.1"')
+    change(stack, "services/version.py", 'VERSION = "0.1.0"', 'VERSION = "0.1.1"')
     with Load(int(stack.environ["PIXEL_PORT"]), keep_alive=2, new=2) as load:
         said = do_deploy(stack)
     audit(stack, load)
