@@ -79,6 +79,7 @@ class Settings:
     pixel_port: int
     pixel_socket: Path | None
     pixel_door: Path | None
+    pixel_workers: int
     spool_dir: Path
     spool_max_mb: int
     metrics_host: str
@@ -347,6 +348,8 @@ CATALOGUE: tuple[Setting, ...] = (
             "tools: whoever may open it may name the client's address.", _optional_path, "machine"),
     Setting("PIXEL_DOOR", "", "path", "The Unix socket over which the process `door` lends the pixel's port to "
             "pixels (Docker); a pixel then takes hits there beside its own port.", _optional_path, "machine"),
+    Setting("PIXEL_WORKERS", "1", "processes", "How many pixels share the port: one takes about 30,000 hits/s of a core. "
+            "RATE_LIMIT then holds in each.", _number(1, 64), "machine"),
     Setting("SPOOL_DIR", "", "path", "Where pixels keep hits while Redis does not take them, each in a slot of its "
             "own; empty: DATA_DIR/spool.", _optional_path, "machine"),
     Setting("SPOOL_MAX_MB", "1024", "MB", "How much the spool of a pixel may hold, about 3 million hits a GB; "

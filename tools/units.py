@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 
 from services.settings import SettingsError, load_settings
-from tools.run import Stack, find_grafana, write_urls
+from tools.run import write_urls
+from tools.run_grafana import find_grafana
+from tools.run_stack import Stack
 from tools.stack import LOCK_FILE
 
 # METRICS_PORT of the units.

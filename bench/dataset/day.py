@@ -11,6 +11,7 @@ from bench.dataset import shape
 from bench.dataset.requests import EVENTS
 from services.database import Connection, load_sql
 from services.rollup import add
+from services.rollup.refresh import count
 from services.rollup.sessions import GATHER_SESSIONS, settle_statement
 from services.rollup.sessions import TABLES as SESSION_TABLES
 from services.rollup.upkeep import KEEP_MINUTES
@@ -22,8 +23,7 @@ BOOK_LEFT_OUT = load_sql(_FOLDER / "book_left_out.sql")
 BOOK_MINUTES = load_sql(_FOLDER / "book_minutes.sql")
 SESSION_STATEMENTS = tuple(settle_statement(table) for table in SESSION_TABLES)
 # What a day's rollups are made by.
-COUNT_STATEMENTS = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.ADD, add.TITLES)
-COUNTED_BY = (*COUNT_STATEMENTS, GATHER_SESSIONS, *SESSION_STATEMENTS)
+COUNTED_BY = (add.TOUCH_NEW, add.TOUCH_EARLIER, add.ADD, add.TITLES, GATHER_SESSIONS, *SESSION_STATEMENTS)
 
 
 class Share(NamedTuple):
@@ -78,19 +78,12 @@ def make_day(connection: Connection, share: Share) -> None:
     step = math.ceil(len(share.batches) / share.refreshes)
     for start in range(0, len(share.batches), step):
         with connection.transaction():
-            _refresh(connection, share, share.batches[start : start + step], share.batches[start:])
+            # Without the lock of a refresh: the other worker counts another day.
+            count(connection, share.batches[start : start + step], [share.day], share.batches[start:])
     with connection.transaction():
         _count_sessions(connection, share.day)
     if not is_open:
         connection.execute("select close_hits_day(%s)", [share.day])
-
-
-def _refresh(connection: Connection, share: Share, batches: list[int], waiting: list[int]) -> None:
-    """Count batches as ``services.rollup.refresh`` does, but for its lock: the other worker counts another day."""
-    about = {"days": [share.day], "batches": batches, "waiting": waiting, "crowd": add.CROWD}
-    # Titles are the last: they hold rows that the other worker wants.
-    for statement in COUNT_STATEMENTS:
-        connection.execute(statement, about)
 
 
 def _count_sessions(connection: Connection, day: datetime.date) -> None:

@@ -91,15 +91,29 @@ def _refresh(connection: Connection, max_hits: int, crowd: int) -> int:
     batches, days, hits = choose(pending, max_hits)
     if not batches:
         return 0
-    connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
-    connection.execute(add.TOUCH_NEW, {"days": days, "batches": batches})
-    connection.execute(add.TOUCH_EARLIER, {"days": days, "waiting": sorted({row[0] for row in pending})})
-    connection.execute(_TO_COUNT)
-    connection.execute(add.ADD, {"crowd": crowd})
-    connection.execute(add.TITLES)
+    count(connection, batches, days, sorted({row[0] for row in pending}), crowd)
     connection.execute(add.MARK_SESSIONS)
     connection.execute("delete from rollup_pending where batch_id = any(%s)", [batches])
     return hits
+
+
+def count(
+    connection: Connection,
+    batches: list[int],
+    days: list[datetime.date],
+    waiting: list[int],
+    crowd: int = add.CROWD,
+) -> None:
+    """Add what batches change to each rollup, in the caller's transaction.
+
+    ``waiting``: all batches that are not counted yet, these included. Raises ``psycopg.Error``.
+    """
+    connection.execute(_TO_TOUCH, [str(ROLLUPS_VERSION)])
+    connection.execute(add.TOUCH_NEW, {"days": days, "batches": batches})
+    connection.execute(add.TOUCH_EARLIER, {"days": days, "waiting": waiting})
+    connection.execute(_TO_COUNT)
+    connection.execute(add.ADD, {"crowd": crowd})
+    connection.execute(add.TITLES)  # the last: it locks rows that others may want
 
 
 def oldest_pending_age_s(connection: Connection) -> float:

@@ -40,7 +40,7 @@ def test_no_panel_shows_what_was_sent_as_html(name: str) -> None:
 
 
 def test_grafana_s_own_cleaning_is_left_on() -> None:
-    for path in ("docker-compose.yml", "tools/run.py"):
+    for path in ("docker-compose.yml", "tools/run_grafana.py"):
         assert "SANITIZE" not in (ROOT / path).read_text().upper()
 
 

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +184,32 @@ def test_where_the_pixel_does_not_come_back_readers_are_told(restarted: Stack) -
         spool.unlink()
         aside.rename(spool)
     wait_until(lambda: answer()[0] == 200, 60)
+
+
+def accepted_by(stack: Stack, name: str) -> float:
+    """Hits that a pixel has made durable since its start."""
+    with urllib.request.urlopen(stack.urls[name], timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line for line in lines if line.startswith("footfall_pixel_hits_accepted ")).split()[1])
+
+
+def test_pixels_share_a_port_and_each_is_missed_by_nobody(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(RATE_LIMIT="0", PIXEL_WORKERS="3")
+    names = ("pixel", "pixel-2", "pixel-3")
+    with Load(port_of(stack)) as load:
+        metrics = [name for name in stack.urls if name.startswith("PIXEL_") and name.endswith("_METRICS_URL")]
+        assert len(metrics) == len(names)
+        wait_until(lambda: all(accepted_by(stack, name) for name in metrics))
+        for name in names:
+            former = stack.kill(name, signal.SIGTERM)
+            wait_until(lambda name=name, former=former: stack.pid(name) != former, 20, pause_s=0.01)  # type: ignore[misc]
+        before = {name: stack.pid(name) for name in names}
+        assert renew(stack) == ""
+        wait_for_answers(load)
+    assert (load.refused, load.cut) == ([], []), warnings(stack)
+    assert all(stack.pid(name) != before[name] for name in names)
+    stack.urls = stack.make_urls()
+    audit(stack, load)
+    pids = [stack.pid(name) for name in names]
+    stack.stop(within_s=15)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
+import json
 import re
 import uuid
 import zlib
@@ -349,6 +350,35 @@ def test_every_panel_shows_something(demo_stack: Stack, uid: str) -> None:
     for panel in panels_with_data(dashboard):
         if panel["title"] not in MAY_BE_EMPTY:
             wait_until(partial(rows_of, panel), 150)
+
+
+PEOPLE = "event = 'pageview' and not is_bot and not is_me"
+
+
+@pytest.mark.system
+def test_a_report_of_it_is_a_plain_count(demo_stack: Stack, tmp_path: Path) -> None:
+    stack, page = demo_stack, tmp_path / "report.html"
+    done = stack.make("report", "DAYS=3", "SITE=blog.example", "JSON=1", f"HTML={page}")
+    found = json.loads(done.stdout)
+    [range_of_hits] = stack.query("select min(day)::text, max(day)::text from hits")
+    assert (found["first_day"], found["last_day"]) == range_of_hits
+    for key, name, column in (
+        ("by_day", "day", "day::text"),
+        ("countries", "country", "coalesce(country, 'XX')"),
+    ):
+        counted = stack.query(
+            f"select {column}, count(*)::int, count(distinct session_id)::int from hits"
+            f" where site = 'blog.example' and {PEOPLE} group by 1 order by 1"
+        )
+        assert sorted((row[name], row["pageviews"], row["visitors"]) for row in found[key]) == counted
+    assert found["problems"] == []
+    assert page.read_text().startswith("<!doctype html>")
+    figure = f"{found['headline']['pageviews']['value']:,}"
+    printed = stack.make("report", "DAYS=3", "SITE=blog.example").stdout
+    assert re.search(rf"^Pageviews +{figure}  ", printed, re.MULTILINE)
+    assert "\x1b" not in printed
+    unknown = stack.make("report", "SITE=`touch $(HOME)`", check=False)
+    assert "there are: blog.example, docs.example, shop.example" in unknown.stderr
 
 
 @pytest.mark.system

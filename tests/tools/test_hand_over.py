@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from services.settings import handed_descriptors
-from tools.run import handing_over
+from tools.run_stack import handing_over
 
 TELL = (
     "import os, socket; n = int(os.environ['LISTEN_FDS']); assert int(os.environ['LISTEN_PID']) == os.getpid();"

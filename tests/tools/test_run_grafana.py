@@ -8,9 +8,11 @@ import pytest
 
 from services.key_files import make_passwords
 from tests.make import make_settings
-from tools import run
-from tools.run import Stack, Supervisor, add_grafana, find_grafana
+from tools import run_grafana
+from tools.run_grafana import add_grafana, find_grafana
+from tools.run_stack import Stack
 from tools.servers import free_port
+from tools.supervisor import Supervisor
 
 
 def program(path: Path, script: str = "exit 1") -> Path:
@@ -23,7 +25,7 @@ def program(path: Path, script: str = "exit 1") -> Path:
 def test_a_package_s_program_is_taken_before_its_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "GRAFANA_PACKAGE", tmp_path / "share")
+    monkeypatch.setattr(run_grafana, "GRAFANA_PACKAGE", tmp_path / "share")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert find_grafana() is None
     on_path = program(tmp_path / "bin/grafana-server")

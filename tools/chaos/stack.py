@@ -23,10 +23,8 @@ from services.hit_stream import STREAM
 from services.key_files import make_passwords
 from services.settings import CATALOGUE, Settings, load_settings
 from tools.fault_proxy import FaultProxy
-from tools.run import (
-    Child,
+from tools.run_stack import (
     Stack,
-    Supervisor,
     make_database,
     migrate,
     pixel_sockets,
@@ -34,10 +32,10 @@ from tools.run import (
     servers_of,
     service_child,
     take_folder,
-    write_atomically,
 )
 from tools.servers import Postgres, Redis, free_port, own_folder, poll, spawn
 from tools.stack import STACK_FILE
+from tools.supervisor import Child, Supervisor, write_atomically
 
 SERVICES = ("enricher", "rollup", "pixel")
 # What a service asks of a server: (service, server).
