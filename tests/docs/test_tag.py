@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -135,16 +134,6 @@ def test_the_defaults_of_the_page_are_the_catalogues() -> None:
     defaults = {setting.name: setting.default for setting in CATALOGUE}
     for name, default, *_ in TAG.table("setting", "default"):
         assert defaults.get(codes_of(name)[0]) == codes_of(default)[0]
-
-
-def test_links_lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", TAG.text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", TAG.text):
-        path, _, anchor = target.partition("#")
-        assert not path or Path(ROOT, "docs", path).exists(), target
-        assert not anchor or anchor in anchors, target
-    assert "docs/tag.md" in (ROOT / "README.md").read_text()
 
 
 # Examples ---------------------------------------------------------------------------------------------------
