@@ -348,6 +348,8 @@ def test_one_that_is_ended_leaves_nothing(
     words, environ = command(counted, FORMAT=form, OUT="hits")
     with counted.connect() as owner, counted.connect() as onlooker, owner.transaction():
         owner.execute("lock table pages in access exclusive mode")  # in the middle of it, the export waits
+        # What a shell runs in the background ignores Ctrl-C; these tests may be run so.
+        words = ["env", "--default-signal=INT", *words]
         process = subprocess.Popen(words, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True)
         wait_until(lambda: onlooker.execute("select from pg_locks where not granted").fetchall())
         assert [path.name for path in tmp_path.iterdir()] == [".hits.part"]
