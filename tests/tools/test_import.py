@@ -260,7 +260,8 @@ def start(stack: Stack, log: Path, **more: str) -> subprocess.Popen[str]:
 def test_killed_in_the_middle_and_run_again_it_is_whole(stack: Stack, tmp_path: Path) -> None:
     """Days of late and days beyond the retention, with the same people before and after the kill."""
     days = [day_ago(RETENTION_DAYS + 40), day_ago(RETENTION_DAYS + 39), day_ago(9), day_ago(8)]
-    each = 3_000
+    # More than the stream (15,000) and a batch of the enricher (7,000) hold beside what the second kill waits for.
+    each = 10_000
     path = write(tmp_path / "killed.log", [line(day, n) for day in days for n in range(each)])
     stored = "select coalesce(sum(stored), 0)::int from ledger where site = 'killed.example'"
     for least in (1, each + 1):
