@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from tools.arguments import Argument
+from tools.arguments import Argument, BadRequest, given
 from tools.stack import NoStack, running_urls
 
 MAX_TEXT = 500
@@ -28,17 +28,9 @@ ARGUMENTS = (
 Connection = psycopg.Connection[Any]
 
 
-class BadRequest(Exception):
-    """What was asked for cannot be; the text says what to change."""
-
-
 def request_of(environ: Mapping[str, str]) -> dict[str, str]:
     """What is asked for by name; empty is not asked. Raises ``BadRequest``."""
-    names = [argument.name for argument in ARGUMENTS]
-    request = {name: environ[name] for name in names if environ.get(name)}
-    for name, text in request.items():
-        if text != text.encode(errors="ignore").decode():
-            raise BadRequest(f"{name}: it is not UTF-8")
+    request = given(ARGUMENTS, environ)
     if ("DROP" in request and len(request) > 1) or (request and not {"DROP", "TEXT"} & set(request)):
         raise BadRequest(USAGE)
     if len(request.get("TEXT", "")) > MAX_TEXT:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -17,6 +17,20 @@ class Argument(NamedTuple):
     name: str
     help: str
     default: str = ""  # as it would be written; empty: none
+
+
+class BadRequest(Exception):
+    """What was asked for cannot be; the text says what to change."""
+
+
+def given(arguments: Iterable[Argument], environ: Mapping[str, str]) -> dict[str, str]:
+    """What is asked for by name; empty is not asked. Raises ``BadRequest``."""
+    names = [argument.name for argument in arguments]
+    found = {name: environ[name] for name in names if environ.get(name)}
+    for name, text in found.items():
+        if text != text.encode(errors="ignore").decode():
+            raise BadRequest(f"{name}: it is not UTF-8")
+    return found
 
 
 def words_given(arguments: Iterable[Argument]) -> list[str]:

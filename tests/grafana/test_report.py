@@ -25,8 +25,9 @@ from tests.grafana.rows import (
     store,
 )
 from tests.grafana.test_panels import run
+from tools.arguments import BadRequest
 from tools.report.figures import QUESTIONS, report_of
-from tools.report.request import BadRequest, request_of
+from tools.report.request import request_of
 from tools.report.shape import Report, json_of
 
 pytestmark = pytest.mark.servers

@@ -13,7 +13,8 @@ import pytest
 from services.migrate.runner import note_rules
 from tests.conftest import Database
 from tests.system.stack import Stack
-from tools.annotate import BadRequest, answer, request_of
+from tools.annotate import answer, request_of
+from tools.arguments import BadRequest
 from tools.deploy import note_statement, put_on_curves
 
 pytestmark = pytest.mark.servers

@@ -25,7 +25,8 @@ from tests.conftest import Database, cloned
 from tests.history import make_history, settings_of, store
 from tests.make import make_hit
 from tests.system.stack import ROOT, Stack, wait_until
-from tools.export.request import BadRequest, Request, request_of
+from tools.arguments import BadRequest
+from tools.export.request import Request, request_of
 from tools.export.staging import staged
 from tools.servers import Postgres
 

@@ -20,13 +20,14 @@ import pytest
 from services.hit import Given, RawHit
 from tests.make import make_settings
 from tools.access_log import parse_combined, parse_common, parse_line, time_us
+from tools.arguments import BadRequest
 from tools.importer.caddy_log import parse_caddy
 from tools.importer.events import EventHits
 from tools.importer.formats import format_of
 from tools.importer.hits import IN_THE_FUTURE, OTHER_HOST, Maker, Record
 from tools.importer.logs import NO_TIME, UNFINISHED, UNREADABLE, LogHits
 from tools.importer.reading import MAX_LINE, BadInput, Log
-from tools.importer.request import BadRequest, request_of
+from tools.importer.request import request_of
 
 SAMPLES = Path(__file__).with_name("import_samples")
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"

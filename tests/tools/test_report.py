@@ -20,10 +20,11 @@ from rich.cells import cell_len
 
 import tests.strategies  # noqa: F401 - registers and loads hypothesis's profile
 from tests.tools.reports import FIRST, make_report
+from tools.arguments import BadRequest
 from tools.report.__main__ import NotWritten, main, write_whole
 from tools.report.mail import mail_of
 from tools.report.page import page_of
-from tools.report.request import NAMES, BadRequest, range_of, request_of
+from tools.report.request import NAMES, range_of, request_of
 from tools.report.shape import json_of
 from tools.report.sources import sources_of
 from tools.report.terminal import console_of, text_of

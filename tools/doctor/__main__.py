@@ -13,13 +13,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.settings import SettingsError
-from tools.arguments import Argument
+from tools.arguments import Argument, BadRequest
 from tools.check import Progress
 from tools.doctor.check import Outcome
 from tools.doctor.checks import CHECKS
 from tools.doctor.installation import (
     DEFAULT_HOURS,
-    BadRequest,
     Installation,
     asked_of,
     find_installation,

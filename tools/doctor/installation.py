@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.settings import CATALOGUE, Settings, load_settings
+from tools.arguments import BadRequest
 from tools.compose import DeployError
 from tools.doctor import web
 from tools.doctor.containers import SCHEME, metrics_of, running_stack
@@ -42,10 +43,6 @@ Connection = psycopg.Connection[Any]
 
 class CannotAsk(Exception):
     """A check cannot be made from here; the text says why, and what to give."""
-
-
-class BadRequest(Exception):
-    """What was asked for cannot be; the text says what to change."""
 
 
 class Asked(NamedTuple):

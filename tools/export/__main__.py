@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from services.database import place_of_database
+from tools.arguments import BadRequest
 from tools.export import csv_file, parquet_file, sqlite_file
 from tools.export.reading import Expression, chosen, lines, moments, parts_of, question, snapshot, tuples
 from tools.export.relations import Connection, Relation
-from tools.export.request import BadRequest, Request, request_of
+from tools.export.request import Request, request_of
 from tools.export.staging import staged
 from tools.stack import NoStack, running_urls
 

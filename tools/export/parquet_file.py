@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.arguments import BadRequest
 from tools.export.relations import Relation
-from tools.export.request import BadRequest
 
 # PostgreSQL's types that the views have, as DuckDB calls them; Parquet keeps each of them apart.
 TYPES = {

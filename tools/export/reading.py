@@ -13,8 +13,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
+from tools.arguments import BadRequest
 from tools.export.relations import Column, Connection, Relation, relations
-from tools.export.request import ALL, BadRequest, Request
+from tools.export.request import ALL, Request
 
 # Under UTC: an ISO 8601 time with its offset, which every reader takes.
 _MOMENT = sql.SQL("""to_char({}, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')""")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.arguments import Argument
+from tools.arguments import Argument, BadRequest, given
 
 ARGUMENTS = (
     Argument("VIEW", "`hits`, a reporting view, or `all` of them into a folder", "hits"),
@@ -18,7 +18,6 @@ ARGUMENTS = (
     Argument("OUT", "a file, a folder, or `-` for standard output"),
     Argument("SPREADSHEET", "1: texts that a spreadsheet would compute begin with an apostrophe"),
 )
-NAMES = tuple(argument.name for argument in ARGUMENTS)
 FORMATS = ("csv", "parquet", "sqlite")
 ALL = "all"
 STANDARD_OUTPUT = "-"
@@ -27,10 +26,6 @@ USAGE = (
     "make export [VIEW=hits|daily_pages|…|all] [FROM=2026-11-01] [TO=2026-11-30] [SITE=blog.example] "
     "[FORMAT=csv|parquet|sqlite] [OUT=file, folder or -] [SPREADSHEET=1]"
 )
-
-
-class BadRequest(Exception):
-    """What was asked for cannot be; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +63,7 @@ class Request:
 
 def request_of(environ: Mapping[str, str]) -> Request:
     """What is asked for by name; empty is not asked. Raises ``BadRequest``."""
-    asked = {name: environ[name] for name in NAMES if environ.get(name)}
-    for name, text in asked.items():
-        if text != text.encode(errors="ignore").decode():
-            raise BadRequest(f"{name}: it is not UTF-8")
+    asked = given(ARGUMENTS, environ)
     request = Request(
         view=asked.get("VIEW", "hits"),
         first=_day("FROM", asked),

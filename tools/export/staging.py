@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.export.request import BadRequest
+from tools.arguments import BadRequest
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import redis
 from redis.exceptions import RedisError
 
 from services.settings import SettingsError, load_settings
+from tools.arguments import BadRequest
 from tools.importer.reading import BadInput
-from tools.importer.request import BadRequest, request_of
+from tools.importer.request import request_of
 from tools.importer.run import Import
 from tools.importer.stored import NotSealed, WrongSettings
 from tools.past_hits import CannotWrite

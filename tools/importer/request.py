@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from services.page_address import parse_address
-from tools.arguments import Argument
+from tools.arguments import Argument, BadRequest
 from tools.importer.formats import FORMATS
 
 USAGE = (
@@ -27,10 +27,6 @@ ARGUMENTS = (
 )
 NAMES = tuple(argument.name for argument in ARGUMENTS)
 STDIN = "-"
-
-
-class BadRequest(Exception):
-    """What was asked for cannot be; the text says what to change."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from services.retention import first_kept_day
 from services.session_keys import ONE_OFF_KEY_LATEST, OneOffKeys, one_off_key_end
 from services.settings import Settings
+from tools.arguments import BadRequest
 from tools.importer.events import EventHits
 from tools.importer.hits import Maker, Record
 from tools.importer.logs import LogHits
 from tools.importer.reading import Log
 from tools.importer.report import Report
-from tools.importer.request import BadRequest, Request
+from tools.importer.request import Request
 from tools.importer.stored import (
     Connection,
     ImportRow,

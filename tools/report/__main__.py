@@ -13,10 +13,11 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tools.arguments import BadRequest
 from tools.report.figures import QUESTIONS, report_of
 from tools.report.mail import mail_of
 from tools.report.page import page_of
-from tools.report.request import BadRequest, Request, request_of
+from tools.report.request import Request, request_of
 from tools.report.shape import Report, json_of
 from tools.report.terminal import console_of, show
 from tools.report.webhook import NotPosted, place_of, post

@@ -17,8 +17,9 @@ from psycopg.rows import dict_row
 
 from grafana.expand import expand
 from grafana.panels import NO_DATA, SQL
+from tools.arguments import BadRequest
 from tools.report.problems import problems_of
-from tools.report.request import BadRequest, Request, range_of
+from tools.report.request import Request, range_of
 from tools.report.shape import Bots, Country, Day, Figure, Missing, Page, Post, Report
 from tools.report.sources import sources_of
 from tools.report.texts import one_line

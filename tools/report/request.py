@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.arguments import Argument
+from tools.arguments import Argument, BadRequest
 
 USAGE = (
     "make report [DAYS=7] [FROM=2026-11-01] [TO=yesterday] [SITE=blog.example]; one of JSON=1, MAIL=me@example.com, "
@@ -32,10 +32,6 @@ USUAL_DAYS = 7
 MOST_DAYS = 36_500  # of a hundred years
 EARLIEST = datetime.date(1970, 1, 1)
 _MAIL = re.compile(r"[!-~]+@[!-~]+")
-
-
-class BadRequest(Exception):
-    """What was asked for cannot be; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

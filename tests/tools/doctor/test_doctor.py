@@ -19,13 +19,14 @@ from services.key_files import PASSWORDS, read_password
 from tests.services.rollup.test_country import database as country_database
 from tests.system.stack import Stack, wait_until
 from tests.tools.doctor.conftest import Web, serving
+from tools.arguments import BadRequest
 from tools.audit_catalogue import filled
 from tools.doctor.__main__ import json_of, lines, summary
 from tools.doctor.book import load_book
 from tools.doctor.check import Judgement, outcome_of
 from tools.doctor.checks import CHECKS
 from tools.doctor.document import DOCUMENT, tables
-from tools.doctor.installation import USAGE, Asked, BadRequest, asked_of
+from tools.doctor.installation import USAGE, Asked, asked_of
 
 # Of the machine that runs the tests.
 MACHINES = {"overcommit", "scarce", "swaps", "full", "short"}
